@@ -1,0 +1,131 @@
+"""Everything that can go wrong, as one tree.
+
+    HychatError                     1
+    ├── UsageError                  2   what was typed cannot be done
+    │   ├── ConfigError                 config file or environment
+    │   ├── InputUnreadable             a file or stdin that cannot be taken as text
+    │   ├── SchemaError                 a JSON schema or grammar that cannot be used
+    │   └── ConversationNotFound        no chat with that id
+    ├── ModelNotFound               3   no such model, or it is not on this machine
+    ├── ModelUnusable               4   there, but it cannot be loaded
+    │   ├── ModelDamaged                not a whole GGUF
+    │   ├── ModelRefused                the load audit says it would misbehave
+    │   └── ModelTooLarge               not enough memory
+    ├── PromptTooLong               5   more tokens than the context holds
+    ├── Blocked                     6   the safety filter said no
+    ├── EngineError                 1   the engine's process
+    │   ├── EngineCrashed               it ended by itself
+    │   ├── EngineSilent                it stopped answering
+    │   └── EngineUnavailable           it cannot be started (llama-cpp-python broken or missing)
+    ├── AnswerIncomplete            1   an answer that had to be whole was cut
+    ├── CatalogueError              1   a catalogue file that breaks its schema
+    └── HistoryError                1   conversations cannot be read or written
+
+Each says what happened, where, and what to do next (`hint`), and knows its exit code. 130 is kept for Ctrl+C.
+"""
+
+from typing import ClassVar
+
+
+class HychatError(Exception):
+    """Base of all; its text is shown to the user as it is."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(HychatError):
+    """What was typed cannot be done."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """The config file or an environment variable has an unknown key or a bad value."""
+
+
+class InputUnreadable(UsageError):
+    """A file or stdin is missing, or is not text."""
+
+
+class SchemaError(UsageError):
+    """A JSON schema or grammar cannot be used to constrain an answer."""
+
+
+class ConversationNotFound(UsageError):
+    """No conversation has that id, or several do."""
+
+
+class ModelNotFound(HychatError):
+    """No model has that name, or its file is not on this machine."""
+
+    exit_code = 3
+
+
+class ModelUnusable(HychatError):
+    """The model's file is there and cannot be loaded."""
+
+    exit_code = 4
+
+
+class ModelDamaged(ModelUnusable):
+    """The file is not a whole, well-formed GGUF."""
+
+
+class ModelRefused(ModelUnusable):
+    """The load audit found that this build would answer with garbage."""
+
+
+class ModelTooLarge(ModelUnusable):
+    """There is not enough memory for the model or its context."""
+
+
+class PromptTooLong(HychatError):
+    """The prompt alone has more tokens than the context holds."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, prompt_tokens: int, context_tokens: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.prompt_tokens = prompt_tokens
+        self.context_tokens = context_tokens
+
+
+class Blocked(HychatError):
+    """The safety filter stopped the prompt or the answer."""
+
+    exit_code = 6
+
+
+class EngineError(HychatError):
+    """The engine's process failed."""
+
+
+class EngineCrashed(EngineError):
+    """The engine's process ended by itself."""
+
+
+class EngineSilent(EngineError):
+    """The engine's process stopped answering and was ended."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine's process cannot be started."""
+
+    exit_code = 4
+
+
+class AnswerIncomplete(HychatError):
+    """An answer that had to be whole, such as JSON, was cut before its end."""
+
+
+class CatalogueError(HychatError):
+    """A catalogue file breaks its schema."""
+
+
+class HistoryError(HychatError):
+    """The conversations on disk cannot be read or written."""

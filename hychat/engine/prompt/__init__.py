@@ -1,0 +1,1 @@
+"""From messages to what a model reads, and from what it writes to thought and answer."""
