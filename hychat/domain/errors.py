@@ -19,12 +19,15 @@
     │   └── EngineUnavailable           it cannot be started (llama-cpp-python broken or missing)
     ├── AnswerIncomplete            1   an answer that had to be whole was cut
     ├── CatalogueError              1   a catalogue file that breaks its schema
-    └── HistoryError                1   conversations cannot be read or written
+    ├── HistoryError                1   conversations cannot be read or written
+    └── Interrupted               130   the user stopped it before there was an answer
 
-Each says what happened, where, and what to do next (`hint`), and knows its exit code. 130 is kept for Ctrl+C.
+Each says what happened, where, and what to do next (`hint`), and knows its exit code.
 """
 
 from typing import ClassVar
+
+from hychat.messages import _
 
 
 class HychatError(Exception):
@@ -89,8 +92,13 @@ class PromptTooLong(HychatError):
 
     exit_code = 5
 
-    def __init__(self, message: str, *, prompt_tokens: int, context_tokens: int, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, prompt_tokens: int, context_tokens: int) -> None:
+        super().__init__(
+            _("The prompt has {prompt_tokens} tokens; the context has room for {context_tokens}.").format(
+                prompt_tokens=prompt_tokens, context_tokens=context_tokens
+            ),
+            hint=_("Shorten it, or let hychat cut the data: --truncate head, or --truncate tail."),
+        )
         self.prompt_tokens = prompt_tokens
         self.context_tokens = context_tokens
 
@@ -129,3 +137,9 @@ class CatalogueError(HychatError):
 
 class HistoryError(HychatError):
     """The conversations on disk cannot be read or written."""
+
+
+class Interrupted(HychatError):
+    """The user stopped the work before it had a result."""
+
+    exit_code = 130

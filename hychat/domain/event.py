@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hychat.domain.errors import HychatError
+from hychat.domain.errors import HistoryError, HychatError
 from hychat.domain.generation import Usage
 from hychat.domain.message import Message
 from hychat.domain.safety import SafetyVerdict
@@ -22,6 +22,29 @@ class HistoryDropped:
 
     turns: int
     context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataTruncated:
+    """The data of the prompt was cut, as the user allowed."""
+
+    tokens: int
+    """Of the prompt as it was."""
+    kept_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryNotSaved:
+    """The conversation cannot be kept; the turn goes on."""
+
+    error: HistoryError
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """How much of the model is loaded, 0 to 1."""
+
+    fraction: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +86,14 @@ class TurnFailed:
     partial: Message | None = None
 
 
-TurnEvent = HistoryDropped | PrefillProgress | SafetyEvent | TokenEvent | TurnFinished | TurnFailed
+TurnEvent = (
+    LoadProgress
+    | HistoryDropped
+    | DataTruncated
+    | HistoryNotSaved
+    | PrefillProgress
+    | SafetyEvent
+    | TokenEvent
+    | TurnFinished
+    | TurnFailed
+)

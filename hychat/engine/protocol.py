@@ -1,13 +1,15 @@
 """The door to every engine: what a model is asked, and what comes back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hychat.domain.cancel import CancelToken
-from hychat.domain.event import PrefillProgress
+from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
 from hychat.engine.prompt.segments import Prompt, PromptBuilder
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,15 @@ class Done:
     usage: Usage
 
 
-EngineEvent = PrefillProgress | Piece | Done
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """Tokens per second of each repetition."""
+
+    prefill: tuple[float, ...]
+    decode: tuple[float, ...]
+
+
+EngineEvent = LoadProgress | PrefillProgress | Piece | Done
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +54,18 @@ class LoadedModel:
 class Engine(Protocol):
     """Runs one model. Thread-safe; several streams may be open at once."""
 
-    def open(self) -> LoadedModel:
-        """Load the model; at once when it already is.
+    def open(self, cancel: CancelToken) -> Generator[LoadProgress, None, LoadedModel]:
+        """Load the model and return it; progress comes on the way, none when it already is loaded.
 
         Raises:
             ModelUnusable: The file cannot be loaded; the error says why.
             EngineError: The engine itself failed.
+            Interrupted: `cancel` was set meanwhile.
         """
         ...
 
-    def count(self, prompts: Sequence[Prompt]) -> tuple[int, ...]:
-        """Tokens of each prompt."""
+    def count(self, prompts: Sequence[Prompt], cancel: CancelToken) -> tuple[int, ...]:
+        """Tokens of each prompt. Raises as `open`."""
         ...
 
     def stream(self, prompt: Prompt, settings: GenerationSettings, cancel: CancelToken) -> Iterator[EngineEvent]:
@@ -67,6 +78,20 @@ class Engine(Protocol):
         """
         ...
 
+    def bench(self, *, prompt_tokens: int, generated_tokens: int, repetitions: int) -> BenchResult:
+        """Measure the model's speed. Raises as `open`."""
+        ...
+
     def close(self) -> None:
         """End the engine; a second call does nothing."""
         ...
+
+
+def result_of(steps: Generator[object, None, _Result]) -> _Result:
+    """What a generator returns, once all that it yields was passed over."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: _Result = end.value
+            return result

@@ -1,7 +1,8 @@
 """What a model reads: control text written by us and by the template, apart from text written by anyone else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
 
 
@@ -40,3 +41,28 @@ class PromptBuilder(Protocol):
     def can_think(self) -> bool:
         """Whether thinking can be switched on for this model."""
         ...
+
+
+def control(text: str) -> Segment:
+    """Text of ours or of the template."""
+    return Segment(text, is_control=True)
+
+
+def plain(text: str) -> Segment:
+    """Text that a user, a file or a model wrote."""
+    return Segment(text, is_control=False)
+
+
+def joined(segments: Iterable[Segment]) -> Prompt:
+    """The segments with empty ones left out and neighbours of one trust made one, as a tokenizer should see them."""
+    runs = groupby((segment for segment in segments if segment.text), key=lambda segment: segment.is_control)
+    return tuple(Segment("".join(segment.text for segment in run), is_control) for is_control, run in runs)
+
+
+def alternating(turns: Iterable[ChatTurn]) -> list[ChatTurn]:
+    """The turns with neighbours of one speaker made one, a blank line between.
+
+    A turn that failed leaves a question without its answer, and no layout has a place for two questions in a row.
+    """
+    runs = groupby(turns, key=lambda turn: turn.is_user)
+    return [ChatTurn(is_user, "\n\n".join(turn.text for turn in run)) for is_user, run in runs]

@@ -1,0 +1,233 @@
+"""A catalogue file, YAML in and `ModelSpec`s out: checked here once, with the exact place in every error.
+
+A record is a mapping of keys to readers, one line a key; which keys must be there, the domain's dataclasses say.
+A key that is null is one that nobody knows, and the same as one that is left out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import PurePosixPath
+from typing import Any, Final, NamedTuple, TypeVar
+
+from hychat.domain.errors import CatalogueError
+from hychat.domain.generation import TEMPERATURE_RANGE, GenerationSettings
+from hychat.domain.model import ModelFile, ModelSpec
+from hychat.messages import _
+
+_T = TypeVar("_T")
+_SHA256_DIGITS: Final = 64
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
+_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
+_CAPABILITIES: Final = frozenset({"text", "image", "translate"})
+
+
+class _Place(NamedTuple):
+    """Where a value stands: `starter.yaml: models[0].files[0].sha256`."""
+
+    file: str
+    path: str = ""
+
+    def at(self, step: str | int) -> "_Place":
+        """One step in, to a key or to an element."""
+        path = f"{self.path}[{step}]" if isinstance(step, int) else f"{self.path}.{step}".lstrip(".")
+        return _Place(self.file, path)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}" if self.path else self.file
+
+
+_Reader = Callable[[Any, _Place], Any]
+
+
+def read_catalogue(text: str, file: str) -> tuple[ModelSpec, ...]:
+    """The models of one catalogue file; `file` is what errors call it.
+
+    Raises:
+        CatalogueError: It is not YAML, or breaks the schema.
+    """
+    top = _record(_parsed(text, file), _Place(file), _CATALOGUE, required={"family", "models"})
+    models = tuple(ModelSpec(**model, family=top["family"]) for model in top["models"])
+    for index, model in enumerate(models):
+        if model.name in {earlier.name for earlier in models[:index]}:
+            raise CatalogueError(
+                _("{place}: {name} stands above already.").format(
+                    place=_Place(file, f"models[{index}].name"), name=model.name
+                )
+            )
+    return models
+
+
+def _parsed(text: str, file: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-99-99 is a ValueError
+        problem = " ".join(str(error).split())  # on one line
+        raise CatalogueError(_("{place}: not valid YAML: {problem}.").format(place=file, problem=problem)) from error
+
+
+def _record(value: Any, place: _Place, readers: Mapping[str, _Reader], required: set[str]) -> dict[str, Any]:
+    """What is said of each key, read by its reader."""
+    if not isinstance(value, dict):
+        raise CatalogueError(_("{place}: lines of the form `key: value` expected.").format(place=place))
+    said = {key: part for key, part in value.items() if part is not None}
+    for key in said:
+        if key not in readers:
+            raise _unknown_key(str(key), place, readers)
+    for key in sorted(required - said.keys()):
+        raise CatalogueError(_("{place}: the key {key} is missing.").format(place=place, key=key))
+    return {key: readers[key](part, place.at(key)) for key, part in said.items()}
+
+
+def _unknown_key(key: str, place: _Place, known: Mapping[str, _Reader]) -> CatalogueError:
+    from difflib import get_close_matches
+
+    nearest = ", ".join(get_close_matches(key, known, n=1)) or ", ".join(known)
+    return CatalogueError(
+        _("{place}: there is no key {key}.").format(place=place, key=key),
+        hint=_("Known here: {keys}.").format(keys=nearest),
+    )
+
+
+def _required(kind: type) -> set[str]:
+    """The fields of a dataclass that have no default."""
+    return {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+
+
+def _each(read: Callable[[Any, _Place], _T]) -> Callable[[Any, _Place], tuple[_T, ...]]:
+    def read_each(value: Any, place: _Place) -> tuple[_T, ...]:
+        if not isinstance(value, list) or not value:
+            raise CatalogueError(_("{place}: a list expected.").format(place=place))
+        return tuple(read(part, place.at(index)) for index, part in enumerate(value))
+
+    return read_each
+
+
+def _text(value: Any, place: _Place) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise CatalogueError(_("{place}: text expected.").format(place=place), hint=_("Put numbers in quotes."))
+    return value
+
+
+def _name(value: Any, place: _Place) -> str:
+    """Nothing that could be taken for a path."""
+    name = _text(value, place)
+    if not _NAME_CHARACTERS.issuperset(name) or not name[0].isalnum() or name.endswith(".gguf"):
+        raise CatalogueError(_("{place}: small letters, digits, dots and dashes expected.").format(place=place))
+    return name
+
+
+def _sha256(value: Any, place: _Place) -> str:
+    if not isinstance(value, str) or len(value) != _SHA256_DIGITS or not _HEX_DIGITS.issuperset(value):
+        raise CatalogueError(_("{place}: {count} hex digits expected.").format(place=place, count=_SHA256_DIGITS))
+    return value
+
+
+def _repository(value: Any, place: _Place) -> str:
+    owner, _slash, name = _text(value, place).partition("/")
+    if not owner or not name or "/" in name:
+        raise CatalogueError(_("{place}: owner/name expected.").format(place=place))
+    return f"{owner}/{name}"
+
+
+def _package(value: Any, place: _Place) -> str:
+    """A top-level package: looking for one inside another would import the outer one."""
+    if not isinstance(value, str) or not value.isidentifier():
+        raise CatalogueError(_("{place}: the import name of a package expected.").format(place=place))
+    return value
+
+
+def _file_name(value: Any, place: _Place) -> str:
+    name = _text(value, place)
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or path.suffix.lower() != ".gguf":
+        raise CatalogueError(_("{place}: the name of a .gguf file inside its source expected.").format(place=place))
+    return name
+
+
+def _capability(value: Any, place: _Place) -> str:
+    if value not in _CAPABILITIES:
+        choices = ", ".join(sorted(_CAPABILITIES))
+        raise CatalogueError(_("{place}: one of {choices} expected.").format(place=place, choices=choices))
+    return str(value)
+
+
+def _capabilities(value: Any, place: _Place) -> frozenset[str]:
+    return frozenset(_each(_capability)(value, place))
+
+
+def _truth(value: Any, place: _Place) -> bool:
+    if not isinstance(value, bool):
+        raise CatalogueError(_("{place}: true or false expected.").format(place=place))
+    return value
+
+
+def _whole(low: int) -> Callable[[Any, _Place], int]:
+    def read(value: Any, place: _Place) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise CatalogueError(_("{place}: a whole number from {low} up expected.").format(place=place, low=low))
+        return value
+
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[Any, _Place], float]:
+    def read(value: Any, place: _Place) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise CatalogueError(
+                _("{place}: a number from {low} to {high} expected.").format(place=place, low=low, high=high)
+            )
+        return float(value)
+
+    return read
+
+
+def _model_file(value: Any, place: _Place) -> ModelFile:
+    said = _record(value, place, _FILE, required=_required(ModelFile))
+    if ("repository" in said) == ("package" in said):
+        raise CatalogueError(_("{place}: either repository or package expected.").format(place=place))
+    return ModelFile(**said)
+
+
+def _defaults(value: Any, place: _Place) -> GenerationSettings:
+    return GenerationSettings(**_record(value, place, _DEFAULTS, required=set()))
+
+
+def _model(value: Any, place: _Place) -> dict[str, Any]:
+    return _record(value, place, _MODEL, required=_required(ModelSpec) - {"family"} | {"files"})
+
+
+_DEFAULTS: Final[Mapping[str, _Reader]] = {
+    "temperature": _number(*TEMPERATURE_RANGE),
+    "top_k": _whole(0),
+    "top_p": _number(0.0, 1.0),
+    "min_p": _number(0.0, 1.0),
+    "repeat_penalty": _number(0.5, 2.0),
+    "max_tokens": _whole(1),
+    "think": _truth,
+}
+
+_FILE: Final[Mapping[str, _Reader]] = {
+    "file": _file_name,
+    "repository": _repository,
+    "package": _package,
+    "revision": _text,
+    "bytes": _whole(1),
+    "sha256": _sha256,
+    "quantization": _text,
+}
+
+_MODEL: Final[Mapping[str, _Reader]] = {
+    "name": _name,
+    "title": _text,
+    "architecture": _text,
+    "context_tokens": _whole(256),
+    "files": _each(_model_file),
+    "capabilities": _capabilities,
+    "licence": _text,
+    "extra": _text,
+    "defaults": _defaults,
+}
+
+_CATALOGUE: Final[Mapping[str, _Reader]] = {"family": _text, "models": _each(_model)}

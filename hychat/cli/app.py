@@ -1,0 +1,56 @@
+"""The tree of commands. What is no command's name is a question."""
+
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from hychat.cli import ask, bench, config, history
+from hychat.messages import _
+
+_OWN_OPTIONS: Final = frozenset({"--help", "-h", "--install-completion", "--show-completion"})
+_QUESTION: Final = "ask"
+
+
+class QuestionOrCommand(TyperGroup):
+    """A group whose default command is the question: `hychat "why?"` is `hychat ask "why?"`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command's name before arguments that name none."""
+        names_command = bool(args) and (args[0] in self.commands or args[0] in _OWN_OPTIONS)
+        completes_first_word = ctx.resilient_parsing and not args
+        if not names_command and not completes_first_word:
+            args = [_QUESTION, *args]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's
+        """How the two faces are called."""
+        return [_("[OPTIONS] [QUESTION]... | COMMAND ...")]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The question's own options, then the commands."""
+        question = self.commands[_QUESTION]
+        with question.make_context(_QUESTION, [], parent=ctx, resilient_parsing=True) as inner:
+            question.format_options(inner, formatter)
+        self.format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Commands, and the question's options."""
+        question = self.commands[_QUESTION]
+        with question.make_context(_QUESTION, [], parent=ctx, resilient_parsing=True) as inner:
+            options = question.shell_complete(inner, incomplete) if incomplete.startswith("-") else []
+        return [*super().shell_complete(ctx, incomplete), *options]
+
+
+app: Final = typer.Typer(
+    name="hychat",
+    cls=QuestionOrCommand,
+    help=_("Chat with Tencent Hunyuan models in the terminal, on this machine."),
+    rich_markup_mode=None,  # rich would cost 60 ms for a frame around the help
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(_QUESTION, hidden=True, help=_("Ask a question."))(ask.ask)
+app.add_typer(history.app)
+app.command("bench", help=_("Measure how fast a model reads and writes here."))(bench.bench)
+app.add_typer(config.app)

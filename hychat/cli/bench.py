@@ -1,0 +1,73 @@
+"""`hychat bench`: how fast a model reads and writes on this machine."""
+
+import os
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Annotated
+
+import typer
+
+from hychat.cli.output import Output
+from hychat.config.load import load
+from hychat.messages import _
+from hychat.paths import config_file
+from hychat.runtime import Runtime
+
+_Model = Annotated[str | None, typer.Option("-m", "--model", help=_("A model's name, or a GGUF file."))]
+_Prompt = Annotated[int, typer.Option("-p", "--prompt-tokens", help=_("Tokens to read."), min=1)]
+_Generated = Annotated[int, typer.Option("-g", "--generated-tokens", help=_("Tokens to write."), min=1)]
+_Repetitions = Annotated[int, typer.Option("-r", "--repetitions", help=_("How often to measure."), min=1)]
+_Threads = Annotated[str | None, typer.Option("--threads", help=_("Processor threads to use."), metavar="NUMBER")]
+_Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One test, named as llama-bench names it."""
+
+    test: str
+    speeds: tuple[float, ...]
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the repetitions."""
+        return stdev(self.speeds) if len(self.speeds) > 1 else 0.0
+
+
+def bench(  # noqa: PLR0913 - one parameter an option
+    ctx: typer.Context,
+    model: _Model = None,
+    prompt_tokens: _Prompt = 512,
+    generated_tokens: _Generated = 128,
+    repetitions: _Repetitions = 5,
+    threads: _Threads = None,
+    as_json: _Json = False,
+) -> None:
+    """Measure, and print a table or JSON."""
+    config = load(config_file(), os.environ).over({"model": model, "threads": threads})
+    output = Output.of_process()
+    runtime = Runtime(config, spawned=ctx.obj)
+    try:
+        name, metadata, result = runtime.measure(prompt_tokens, generated_tokens, repetitions)
+    finally:
+        runtime.close()
+    rows = (_Row(f"pp{prompt_tokens}", result.prefill), _Row(f"tg{generated_tokens}", result.decode))
+    if as_json:
+        output.json({"model": name, **metadata, "tests": [_row_as_json(row) for row in rows]})
+    else:
+        output.text(_table(name, metadata.get("threads", ""), rows))
+
+
+def _row_as_json(row: _Row) -> dict[str, object]:
+    return {
+        "test": row.test,
+        "tokens_per_second": round(mean(row.speeds), 2),
+        "deviation": round(row.deviation, 2),
+        "repetitions": [round(speed, 2) for speed in row.speeds],
+    }
+
+
+def _table(name: str, threads: str, rows: tuple[_Row, ...]) -> str:
+    head = _("{model}, {threads} threads").format(model=name, threads=threads)
+    lines = [f"{row.test:>8}  {mean(row.speeds):10.2f} ± {row.deviation:.2f} tok/s" for row in rows]
+    return "\n".join([head, *lines])

@@ -1,0 +1,207 @@
+"""Reads the events of one turn for a person or a pipe: what goes to stdout, what to stderr, and the exit code."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, assert_never
+
+from hychat.cli.output import Output
+from hychat.domain.codec import JsonObject, receipt_to_json
+from hychat.domain.errors import AnswerIncomplete
+from hychat.domain.event import (
+    Channel,
+    DataTruncated,
+    HistoryDropped,
+    HistoryNotSaved,
+    LoadProgress,
+    PrefillProgress,
+    SafetyEvent,
+    TokenEvent,
+    TurnEvent,
+    TurnFailed,
+    TurnFinished,
+)
+from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
+from hychat.domain.message import Message
+from hychat.messages import _, ngettext
+
+INTERRUPTED: Final = 130
+_PERCENT: Final = 100
+_CODE_BLOCK: Final = re.compile(r"^(`{3,}|~{3,})[^\n]*\n(.*?)(?:^\1|\Z)", re.DOTALL | re.MULTILINE)
+
+_Step = LoadProgress | HistoryDropped | DataTruncated | HistoryNotSaved | PrefillProgress | SafetyEvent | TokenEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How an answer is to be shown."""
+
+    as_json: bool = False
+    extract: bool = False
+    """Only its first code block."""
+    must_parse: bool = False
+    """It is JSON after a schema, and a part of it is of no use."""
+    streams: bool = True
+    show_thinking: bool = False
+    stats: bool = False
+
+    @property
+    def shows_pieces(self) -> bool:
+        """Whether the answer is shown while it is written."""
+        return self.streams and not (self.as_json or self.extract or self.must_parse)
+
+
+def read_turn(events: Iterator[TurnEvent], output: Output, wishes: Wishes) -> int:
+    """Show a turn; the exit code.
+
+    Raises:
+        HychatError: The turn failed; what was written before stands.
+    """
+    try:
+        for event in events:
+            match event:
+                case TurnFinished():
+                    return _finish(event, output, wishes)
+                case TurnFailed():
+                    output.end()
+                    raise event.error
+                case _:
+                    _show(event, output, wishes)
+    finally:
+        output.abort()
+    raise AssertionError("a turn ends with TurnFinished or TurnFailed")
+
+
+def _show(event: _Step, output: Output, wishes: Wishes) -> None:
+    match event:
+        case TokenEvent():
+            _show_text(event, output, wishes)
+        case LoadProgress(fraction):
+            output.prepare()
+            output.progress(_("Loading the model"), int(fraction * _PERCENT), _PERCENT)
+        case PrefillProgress(done, total):
+            output.progress(_("Reading the prompt"), done, total)
+        case HistoryDropped() | DataTruncated() | HistoryNotSaved():
+            output.warn(_warning(event))
+        case SafetyEvent():
+            pass
+        case _:
+            assert_never(event)
+
+
+def _show_text(event: TokenEvent, output: Output, wishes: Wishes) -> None:
+    if event.channel is Channel.ANSWER and wishes.shows_pieces:
+        output.answer(event.text)
+    elif event.channel is Channel.THOUGHT and wishes.show_thinking and not wishes.as_json:
+        output.thought(event.text)
+
+
+def _warning(event: HistoryDropped | DataTruncated | HistoryNotSaved) -> str:
+    match event:
+        case HistoryDropped(turns):
+            return ngettext(
+                "The oldest turn of the chat does not fit the context and was left out.",
+                "The {count} oldest turns of the chat do not fit the context and were left out.",
+                turns,
+            ).format(count=turns)
+        case DataTruncated(tokens, kept_tokens):
+            return _("The data was cut: the prompt had {tokens} tokens and now has {kept}.").format(
+                tokens=tokens, kept=kept_tokens
+            )
+        case HistoryNotSaved(error):
+            return _("This chat is not saved. {reason}").format(reason=error.message)
+        case _:
+            assert_never(event)
+
+
+def _finish(event: TurnFinished, output: Output, wishes: Wishes) -> int:
+    message = event.message
+    is_cut = message.stop in {StopReason.LENGTH, StopReason.LOOP, StopReason.CANCELLED}
+    if wishes.must_parse and is_cut:
+        output.end()
+        if message.stop is StopReason.CANCELLED:
+            return INTERRUPTED
+        raise AnswerIncomplete(
+            _("The answer was cut before its JSON was whole, after {count} tokens.").format(
+                count=event.usage.generated_tokens
+            ),
+            hint=_("Allow a longer answer with --max-tokens, or ask for less."),
+        )
+    _show_whole(message, output, wishes)
+    output.end()
+    if message.stop is StopReason.LOOP:
+        output.warn(_("The model began to repeat itself; the answer was ended."))
+    elif message.stop is StopReason.LENGTH and not wishes.as_json:
+        output.note(_("The answer was cut at its length limit."))
+    if wishes.stats:
+        output.report(_stats(event.usage))
+    return INTERRUPTED if message.stop is StopReason.CANCELLED else 0
+
+
+def _show_whole(message: Message, output: Output, wishes: Wishes) -> None:
+    """The answer, where it was not shown piece by piece."""
+    if wishes.as_json:
+        output.json(answer_as_json(message))
+    elif wishes.extract:
+        output.text(_extract(message.text, output))
+    elif not wishes.shows_pieces and not wishes.must_parse:
+        output.answer(message.text)
+    elif wishes.must_parse:
+        output.text(message.text)
+
+
+def _extract(text: str, output: Output) -> str:
+    """The content of the first code block; the whole text, where there is none."""
+    found = _CODE_BLOCK.search(text)
+    if found is None:
+        output.note(_("The answer has no code block; here is all of it."))
+        return text
+    return found[2]
+
+
+def answer_as_json(message: Message) -> JsonObject:
+    """One answer with what it was made with; the fields of `--json`."""
+    receipt = message.receipt or Receipt("", GenerationSettings(), Usage())
+    usage = receipt.usage
+    return {
+        "answer": _json_or_text(message, receipt),
+        "thought": message.thought or None,
+        "model": receipt.model,
+        "style": message.style,
+        "stop": message.stop,
+        "seed": receipt.settings.seed,
+        "settings": receipt_to_json(receipt)["settings"],
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens,
+            "reused_tokens": usage.reused_tokens,
+            "generated_tokens": usage.generated_tokens,
+        },
+        "timings": {
+            "first_token_seconds": round(usage.first_token_seconds, 4),
+            "prefill_seconds": round(usage.prefill_seconds, 4),
+            "decode_seconds": round(usage.decode_seconds, 4),
+            "prefill_tokens_per_second": round(usage.prefill_tokens_per_second, 2),
+            "decode_tokens_per_second": round(usage.decode_tokens_per_second, 2),
+        },
+    }
+
+
+def _json_or_text(message: Message, receipt: Receipt) -> Any:
+    """An answer after a schema as the JSON that it is."""
+    return json.loads(message.text) if receipt.settings.json_schema else message.text
+
+
+def _stats(usage: Usage) -> str:
+    """The figures of one answer on one line."""
+    return _(
+        "prompt {prompt} tokens ({reused} reused), {prefill:.0f} tok/s · answer {generated} tokens, {decode:.0f} tok/s · "
+        "first token after {first:.2f} s"
+    ).format(
+        prompt=usage.prompt_tokens,
+        reused=usage.reused_tokens,
+        prefill=usage.prefill_tokens_per_second,
+        generated=usage.generated_tokens,
+        decode=usage.decode_tokens_per_second,
+        first=usage.first_token_seconds,
+    )

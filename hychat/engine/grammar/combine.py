@@ -1,0 +1,163 @@
+"""Several schemas for one value: `$ref` with company and `allOf` made one, the branches of `oneOf` told apart."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from typing import Any, Final
+
+from hychat.domain.errors import SchemaError
+from hychat.engine.grammar.document import TYPES, Document, Schema, constraints, type_of, types_of
+from hychat.messages import _
+
+Combined = tuple[Schema, int]
+"""The constraints, free of `$ref` and `allOf`, and the recursion depth that is left."""
+
+
+class Combiner:
+    """Makes one schema of several."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+
+    def combine(self, schema: Schema | bool, path: str, depth: int) -> Combined | None:
+        """The constraints of a schema with `$ref` and `allOf` written out; None where they leave nothing."""
+        if isinstance(schema, bool):
+            return ({}, depth) if schema else None
+        said = constraints(schema, path)
+        others = [(other, f"{path}/allOf/{index}") for index, other in enumerate(said.pop("allOf", []))]
+        if pointer := said.pop("$ref", None):
+            depth -= self._document.is_recursive(pointer, path)
+            others.insert(0, (self._document.resolve(pointer, path), pointer))
+        if depth < 0:
+            return None
+        return self._fold((said, depth), others, path)
+
+    def _fold(self, first: Combined, others: list[tuple[Schema | bool, str]], path: str) -> Combined | None:
+        said, depth = first
+        for other, other_path in others:
+            added = self.combine(other, other_path, depth)
+            both = merge(said, added[0], path) if added else None
+            if not added or both is None:
+                return None
+            said, depth = both, added[1]
+        return said, depth
+
+    def are_exclusive(self, one: Schema | bool, other: Schema | bool, path: str) -> bool:
+        """Whether it is plain that no answer of ours to either schema satisfies the other."""
+        combined = [self.combine(schema, path, 1) for schema in (one, other)]
+        a, b = (both[0] if both else None for both in combined)
+        return a is None or b is None or (self._rejects(a, b, path) and self._rejects(b, a, path))
+
+    def _rejects(self, answered: Schema, schema: Schema, path: str) -> bool:
+        """Whether it is plain that no answer of ours to the first satisfies the second."""
+        shared = _answered_types(answered) & _allowed_types(schema)
+        mine, theirs = _values(answered), _values(schema)
+        if not shared or (mine is not None and theirs is not None and not any(value in theirs for value in mine)):
+            return True
+        return shared == {"object"} and (_lacks(answered, schema) or self._rejects_property(answered, schema, path))
+
+    def _rejects_property(self, answered: Schema, schema: Schema, path: str) -> bool:
+        mine, theirs = answered.get("properties", {}), schema.get("properties", {})
+        always = [name for name in answered.get("required", ()) if name in mine and name in theirs]
+        pairs = [[self.combine(side[name], path, 1) for side in (mine, theirs)] for name in always]
+        return any(not one or not other or self._rejects(one[0], other[0], path) for one, other in pairs)
+
+
+def _values(schema: Schema) -> list[Any] | None:
+    return [schema["const"]] if "const" in schema else schema.get("enum")
+
+
+def _answered_types(schema: Schema) -> set[str]:
+    """Types that our answers have."""
+    values = _values(schema)
+    return _widened(types_of(schema) if values is None else map(type_of, values))
+
+
+def _allowed_types(schema: Schema) -> set[str]:
+    """Types that may satisfy the schema."""
+    return _answered_types(schema) if _values(schema) is not None or "type" in schema else _widened(TYPES)
+
+
+def _widened(types: Iterable[str]) -> set[str]:
+    return {"number" if kind == "integer" else kind for kind in types}
+
+
+def _lacks(answered: Schema, schema: Schema) -> bool:
+    """Whether answers to the first never have a property that the second requires."""
+    is_closed = "properties" in answered and answered.get("additionalProperties", False) is False
+    present = {*answered.get("properties", ()), *answered.get("required", ())}
+    return is_closed and not present.issuperset(schema.get("required", ()))
+
+
+# Merging
+
+
+def merge(one: Schema, other: Schema, path: str) -> Schema | None:
+    """One schema for what both allow; None where that is nothing.
+
+    Raises:
+        SchemaError: Both have a keyword for which no common value can be written.
+    """
+    if _has_tuple(one, other) and _items(one) and _items(other) and _items(one) != _items(other):
+        sentence = _("{path}: `allOf` holds two kinds of `items`, and they cannot be combined.")
+        raise SchemaError(sentence.format(path=path))
+    merged = one | other | _properties(one, other)
+    for keyword in one.keys() & other.keys() - {"properties", "additionalProperties"}:
+        if one[keyword] != other[keyword] or keyword in _MERGED:
+            if keyword not in _MERGED:
+                sentence = _("{path}: `allOf` holds `{keyword}` twice, and they cannot be combined.")
+                raise SchemaError(sentence.format(path=path, keyword=keyword))
+            merged[keyword] = _MERGED[keyword](one[keyword], other[keyword])
+    return None if [] in (merged.get("type"), merged.get("enum")) else merged
+
+
+def _items(schema: Schema) -> Schema:
+    return {keyword: schema[keyword] for keyword in ("items", "prefixItems", "additionalItems") if keyword in schema}
+
+
+def _has_tuple(*schemas: Schema) -> bool:
+    return any("prefixItems" in schema or isinstance(schema.get("items"), list) for schema in schemas)
+
+
+def _properties(one: Schema, other: Schema) -> Schema:
+    """Each property must satisfy what either side says of it, by name or under `additionalProperties`."""
+    names = dict.fromkeys(chain(one.get("properties", ()), other.get("properties", ())))
+    found: Schema = {}
+    if names:
+        found["properties"] = {name: _both(_property(one, name), _property(other, name)) for name in names}
+    if "additionalProperties" in one and "additionalProperties" in other:
+        found["additionalProperties"] = _both(one["additionalProperties"], other["additionalProperties"])
+    return found
+
+
+def _property(schema: Schema, name: str) -> Any:
+    return schema.get("properties", {}).get(name, schema.get("additionalProperties", True))
+
+
+def _both(one: Any, other: Any) -> Any:
+    if one is True or one == other:
+        return other
+    return one if other is True else {"allOf": [one, other]}
+
+
+def _common_types(one: Any, other: Any) -> list[str]:
+    mine, theirs = types_of({"type": one}), types_of({"type": other})
+    both = [kind for kind in mine if kind in theirs]
+    has_integer = {"integer", "number"} <= {*mine, *theirs} and "integer" not in both and "number" not in both
+    return [*both, "integer"] if has_integer else both
+
+
+def _common_values(one: list[Any], other: list[Any]) -> list[Any]:
+    texts = {json.dumps(value, sort_keys=True) for value in other}  # to Python, 1 equals True
+    return [value for value in one if json.dumps(value, sort_keys=True) in texts]
+
+
+_MERGED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems"), max),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems"), min),
+    "items": _both,
+    "type": _common_types,
+    "enum": _common_values,
+    "required": lambda one, other: list(dict.fromkeys([*one, *other])),
+    "anyOf": lambda one, other: [_both(option, choice) for option in one for choice in other],
+}

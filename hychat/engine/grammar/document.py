@@ -1,0 +1,239 @@
+"""A JSON schema as text and as a tree: opened, looked up by pointer, and refused where it would not be obeyed."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NoReturn
+from urllib.parse import unquote
+
+from hychat.domain.errors import InputUnreadable, SchemaError
+from hychat.messages import _
+
+Schema = dict[str, Any]
+"""A schema that is an object; `true` and `false` are schemas too."""
+
+MAX_FILE_BYTES: Final = 1_000_000
+
+TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "null")
+_KEYWORDS_OF_TYPE: Final = {
+    "object": ("properties", "required", "additionalProperties"),
+    "array": ("items", "prefixItems", "additionalItems", "minItems", "maxItems"),
+    "string": ("minLength", "maxLength", "pattern", "format"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+}
+_ANNOTATIONS: Final = frozenset(
+    {
+        *("$schema", "$id", "$anchor", "$comment", "$defs", "definitions"),
+        *("title", "description", "default", "example", "examples"),
+        *("deprecated", "readOnly", "writeOnly", "contentEncoding", "contentMediaType"),
+    }
+)
+
+
+def load_schema(argument: str) -> str:
+    """The JSON text that `--schema` gives: itself where it begins with `{` or is `true`, else the file of that name.
+
+    Raises:
+        InputUnreadable: There is no such file, or it is not text.
+        SchemaError: It is not JSON; the message names line and column.
+    """
+    is_inline = argument.lstrip().startswith("{") or argument.strip() == "true"
+    text = argument if is_inline else _file_text(argument)
+    parse_schema(text, "--schema" if is_inline else argument)
+    return text
+
+
+def _file_text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a pathlib.Path has nothing to add here
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else error
+        sentence = _("The schema `{path}` cannot be read: {reason}.").format(path=path, reason=reason)
+        raise InputUnreadable(sentence, hint=_("Give a file, or JSON text that begins with `{`.")) from None
+    if len(data) > MAX_FILE_BYTES:
+        sentence = _("The schema `{path}` is larger than {most} bytes.")
+        raise InputUnreadable(sentence.format(path=path, most=MAX_FILE_BYTES))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        sentence = _("The schema `{path}` is not UTF-8 text: see byte {position}.")
+        raise InputUnreadable(sentence.format(path=path, position=error.start)) from None
+
+
+def parse_schema(text: str, source: str = "--schema") -> Schema | bool:
+    """The schema in a JSON text.
+
+    Raises:
+        SchemaError: It is not JSON, or no schema; the message names source, line and column.
+    """
+    try:
+        schema = json.loads(text, parse_constant=_not_json, parse_float=_finite)
+        json.dumps(schema, ensure_ascii=False).encode()  # refuses halves of surrogate pairs
+    except json.JSONDecodeError as error:
+        sentence = _("{source}, line {line}, column {column}: not JSON: {reason}.")
+        facts = {"source": source, "line": error.lineno, "column": error.colno, "reason": error.msg}
+        raise SchemaError(sentence.format(**facts)) from None
+    except (ValueError, RecursionError) as error:  # numbers or nesting beyond all reason
+        raise SchemaError(_("{source}: not JSON: {reason}.").format(source=source, reason=error)) from None
+    if not isinstance(schema, dict | bool):
+        raise SchemaError(_("{source}: a schema is a JSON object, `true` or `false`.").format(source=source))
+    return schema
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if abs(number) != float("inf") else _not_json(digits)
+
+
+def _not_json(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+class Document:
+    """A whole schema, whose parts may refer to one another."""
+
+    def __init__(self, root: Schema | bool) -> None:
+        self.root = root
+        self._recursive: dict[str, bool] = {}
+
+    def resolve(self, pointer: str, path: str) -> Schema | bool:
+        """The schema that a `$ref` names: a JSON pointer (RFC 6901) in a fragment.
+
+        Raises:
+            SchemaError: It names nothing, or something outside the document.
+        """
+        if pointer != "#" and not pointer.startswith("#/"):
+            raise SchemaError(
+                _("{path}: `$ref` points to `{pointer}`, outside of the schema.").format(path=path, pointer=pointer),
+                hint=_("Put it under `$defs` and point to `#/$defs/name`."),
+            )
+        found: Any = self.root
+        for token in unquote(pointer).split("/")[1:]:
+            found = _member(found, token.replace("~1", "/").replace("~0", "~"))
+        if not isinstance(found, dict | bool):
+            sentence = _("{path}: `$ref` points to `{pointer}`, where no schema is.")
+            raise SchemaError(sentence.format(path=path, pointer=pointer))
+        return found
+
+    def is_recursive(self, pointer: str, path: str) -> bool:
+        """Whether what a `$ref` names holds, by whatever detour, the same `$ref`."""
+        if pointer not in self._recursive:
+            found: set[str] = set()
+            todo = {pointer}
+            while todo:
+                todo = {inner for outer in todo for inner in _references(self.resolve(outer, path))} - found
+                found |= todo
+            self._recursive[pointer] = pointer in found
+        return self._recursive[pointer]
+
+
+def _member(value: Any, token: str) -> Any:
+    if isinstance(value, dict):
+        return value.get(token)
+    return value[int(token)] if isinstance(value, list) and token.isdecimal() and int(token) < len(value) else None
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and isinstance(value.get("$ref"), str):
+        yield value["$ref"]
+    for member in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _references(member)
+
+
+# Keywords
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, dict | bool)
+
+
+def _are_schemas(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_schema, value))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value) and value >= 0 and value == int(value)
+
+
+def _is_type(value: Any) -> bool:
+    return value in TYPES if isinstance(value, str) else isinstance(value, list) and bool(value) and _are_types(value)
+
+
+def _are_types(values: list[Any]) -> bool:
+    return all(isinstance(value, str) and value in TYPES for value in values)
+
+
+_ALLOWED: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "$ref": _is_text,
+    "type": _is_type,
+    "enum": lambda value: isinstance(value, list) and bool(value),
+    "const": lambda _value: True,
+    **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), _are_schemas),
+    "properties": lambda value: isinstance(value, dict) and all(map(_is_schema, value.values())),
+    "required": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "items": lambda value: _is_schema(value) or _are_schemas(value),
+    **dict.fromkeys(("additionalProperties", "additionalItems"), _is_schema),
+    **dict.fromkeys(("minItems", "maxItems", "minLength", "maxLength"), _is_count),
+    **dict.fromkeys(("pattern", "format"), _is_text),
+    **dict.fromkeys(_KEYWORDS_OF_TYPE["number"], _is_number),
+}
+"""The keywords that are obeyed, and what each may hold."""
+
+
+def constraints(schema: Schema, path: str) -> Schema:
+    """The keywords of a schema that constrain.
+
+    Raises:
+        SchemaError: A keyword would not be obeyed, or holds what JSON Schema does not allow.
+    """
+    for keyword, value in schema.items():
+        if keyword in _ANNOTATIONS or keyword.startswith("x-"):
+            continue
+        if keyword not in _ALLOWED:
+            sentence = _("{path}: the keyword `{keyword}` is not supported.").format(path=path, keyword=keyword)
+            raise SchemaError(sentence, hint=_("Supported: {keywords}.").format(keywords=", ".join(_ALLOWED)))
+        if not _ALLOWED[keyword](value):
+            sentence = _("{path}: `{keyword}` holds what JSON Schema does not allow there.")
+            raise SchemaError(sentence.format(path=path, keyword=keyword))
+    return {keyword: value for keyword, value in schema.items() if keyword in _ALLOWED}
+
+
+def types_of(schema: Schema) -> tuple[str, ...]:
+    """The types that a schema allows: those it names, else those its keywords speak of, else all."""
+    if "type" not in schema:
+        spoken_of = tuple(kind for kind, keywords in _KEYWORDS_OF_TYPE.items() if schema.keys() & set(keywords))
+        return spoken_of or tuple(kind for kind in TYPES if kind != "integer")
+    named = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return tuple(kind for kind in dict.fromkeys(named) if kind != "integer" or "number" not in named)
+
+
+def type_of(value: Any) -> str:
+    """The type of a JSON value; a whole number is an integer."""
+    for kind, python_types in _PYTHON_TYPES.items():
+        if isinstance(value, python_types):
+            return kind
+    return "integer" if isinstance(value, int) or value.is_integer() else "number"
+
+
+_PYTHON_TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "boolean": bool,
+    "null": type(None),
+    "string": str,
+    "array": list,
+    "object": dict,
+}
+
+
+def is_of_type(value: Any, schema: Schema) -> bool:
+    """Whether the schema's `type` allows a value."""
+    kind = type_of(value)
+    types = types_of({"type": schema["type"]}) if "type" in schema else TYPES
+    return kind in types or (kind == "integer" and "number" in types)

@@ -1,0 +1,191 @@
+"""A loaded model: its vocabulary, and what is known of it."""
+
+import ctypes
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from hychat.engine.llama.bindings import lib
+
+_ALL_LAYERS: Final = 10_000
+_THOUGHT_TAG: Final = re.compile(rb"</?(think|answer)(:opensource)?>")
+"""Tags that some vocabularies hold as one control token; the thought parser needs to see them."""
+
+SegmentList = Iterable[tuple[str, bool] | list[Any]]
+
+
+class ModelLoadError(Exception):
+    """llama.cpp could not load the file."""
+
+
+class LogTail:
+    """llama.cpp's log: everything goes to the process's stderr (the engine log), the last complaints are kept.
+
+    The callback object lives as long as the process: llama.cpp keeps a bare pointer to it.
+    """
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+        self._level = 0
+        self._callback = lib.llama_log_callback(self._take)
+        lib.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _take(self, level: int, text: bytes, _user_data: object) -> None:
+        line = (text or b"").decode("utf-8", "replace")
+        continued, warning, error = 5, 3, 4  # ggml_log_level
+        self._level = self._level if level == continued else level
+        if self._level in {warning, error}:
+            self.complaints = [*self.complaints[-9:], line.strip()]
+        if self._level > 1:  # debug lines would fill the log
+            os.write(2, line.encode())
+
+    def last_error(self) -> str:
+        """The newest complaints in one line, newest first."""
+        return "; ".join(reversed([line for line in self.complaints if line][-3:]))
+
+
+class Model:
+    """One GGUF in memory."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self.vocab = lib.llama_model_get_vocab(handle)
+        self.vocab_size: int = lib.llama_vocab_n_tokens(self.vocab)
+        self._pieces: dict[int, bytes] = {}
+
+    @classmethod
+    def load(
+        cls,
+        path: str,
+        *,
+        gpu_layers: int,
+        overrides: Mapping[str, int],
+        on_progress: Callable[[float], bool],
+    ) -> "Model":
+        """Load a file; `on_progress` takes the share loaded, 0 to 1, and says whether to go on.
+
+        Raises:
+            ModelLoadError: llama.cpp refused the file, or `on_progress` said no.
+        """
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = _ALL_LAYERS if gpu_layers < 0 else gpu_layers
+        params.check_tensors = False
+        params.use_extra_bufts = not _has_amx()
+        callback = lib.llama_progress_callback(lambda fraction, _: on_progress(fraction))
+        params.progress_callback = callback
+        override_array = _override_array(overrides)
+        if override_array is not None:
+            params.kv_overrides = override_array
+        handle = lib.llama_model_load_from_file(path.encode(), params)
+        if not handle:
+            raise ModelLoadError(path)
+        return cls(handle)
+
+    @property
+    def handle(self) -> Any:
+        """The C pointer."""
+        return self._handle
+
+    def close(self) -> None:
+        """Free the memory."""
+        lib.llama_model_free(self._handle)
+
+    def tokenize(self, segments: SegmentList) -> list[int]:
+        """Token ids of a prompt; control tokens are recognised in control segments only."""
+        tokens: list[int] = []
+        for text, is_control in segments:
+            if text:
+                tokens += self._tokenize_control(text) if is_control else self._tokenize_plain(text)
+        return tokens
+
+    def _tokenize_control(self, text: str) -> list[int]:
+        return self._tokenize_bytes(text.encode("utf-8", "replace"), parse_special=True)
+
+    def _tokenize_plain(self, text: str) -> list[int]:
+        """Plain text never holds the end of an answer.
+
+        llama.cpp finds tokens that a vocabulary calls "user defined" in any text, and a few vocabularies call their end token
+        so; its text is then cut in two, which no token spans.
+        """
+        tokens = self._tokenize_bytes(text.encode("utf-8", "replace"), parse_special=False)
+        for token in tokens:
+            if self.ends_generation(token):
+                ending = self._piece(token, special=True).decode("utf-8", "replace")
+                before, found, after = text.partition(ending)
+                if found and len(ending) > 1:
+                    return self._tokenize_plain(before + ending[0]) + self._tokenize_plain(ending[1:] + after)
+        return tokens
+
+    def _tokenize_bytes(self, data: bytes, *, parse_special: bool) -> list[int]:
+        capacity = len(data) + 8
+        while True:
+            buffer = (ctypes.c_int32 * capacity)()
+            count = lib.llama_tokenize(self.vocab, data, len(data), buffer, capacity, False, parse_special)
+            if count >= 0:
+                return buffer[:count]
+            capacity = -count
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token stands for; nothing for a control token, but for the tags of thoughts."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._piece(token, special=False)
+            if not known:
+                text = self._piece(token, special=True)
+                known = text if _THOUGHT_TAG.fullmatch(text) else b""
+            self._pieces[token] = known
+        return known
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        capacity = 64
+        while True:
+            buffer = ctypes.create_string_buffer(capacity)
+            length: int = lib.llama_token_to_piece(self.vocab, token, buffer, capacity, 0, special)
+            if length >= 0:
+                return buffer.raw[:length]
+            capacity = -length  # a negative length says how much room it needs
+
+    def ends_generation(self, token: int) -> bool:
+        """Whether the token ends an answer (EOS, EOT and their kin)."""
+        return bool(lib.llama_vocab_is_eog(self.vocab, token))
+
+    @property
+    def trained_context_tokens(self) -> int:
+        """The context that the header claims."""
+        return int(lib.llama_model_n_ctx_train(self._handle))
+
+    def metadata(self) -> dict[str, str]:
+        """What to show of the model and of this build."""
+        buffer = ctypes.create_string_buffer(256)
+        lib.llama_model_desc(self._handle, buffer, len(buffer))
+        return {
+            "description": buffer.value.decode("utf-8", "replace"),
+            "parameters": str(lib.llama_model_n_params(self._handle)),
+            "bytes": str(lib.llama_model_size(self._handle)),
+            "layers": str(lib.llama_model_n_layer(self._handle)),
+            "trained_context_tokens": str(self.trained_context_tokens),
+            "system": lib.llama_print_system_info().decode("utf-8", "replace").strip(),
+        }
+
+
+def _has_amx() -> bool:
+    """Whether this build multiplies with Intel's AMX tiles.
+
+    Its kernels end the process on many machines: the tile permission is asked for one thread only, and GCC drops the tile
+    configuration from the stack (ggml-org/llama.cpp pull request 26954, issue 20824). Without llama.cpp's extra buffer types
+    the plain kernels are used.
+    """
+    return b"AMX_INT8 = 1" in lib.llama_print_system_info()
+
+
+def _override_array(overrides: Mapping[str, int]) -> Any:
+    """A C array of integer overrides, ended by an empty key; None for none."""
+    if not overrides:
+        return None
+    array = (lib.llama_model_kv_override * (len(overrides) + 1))()
+    for entry, (key, value) in zip(array, overrides.items(), strict=False):
+        entry.tag = lib.LLAMA_KV_OVERRIDE_TYPE_INT
+        entry.key = key.encode()
+        entry.value.val_i64 = value
+    return array

@@ -1,0 +1,127 @@
+"""From logits to the next token: one sampler chain a request, built once."""
+
+import ctypes
+import math
+from typing import Any, Final, Protocol
+
+from hychat.engine.llama.bindings import lib
+from hychat.engine.llama.context import Context
+from hychat.engine.llama.model import Model
+from hychat.engine.wire import Sampling
+
+_PENALTY_WINDOW_TOKENS: Final = 64
+_GRAMMAR_ROOT: Final = b"root"
+
+
+class GrammarRejected(Exception):
+    """llama.cpp did not take the grammar."""
+
+
+class Sampler(Protocol):
+    """Draws the tokens of one answer."""
+
+    def sample(self, context: Context, logits_index: int) -> int:
+        """The next token; the chain remembers it."""
+        ...
+
+    def close(self) -> None:
+        """Free the chain."""
+        ...
+
+
+def sampler_for(model: Model, sampling: Sampling) -> Sampler:
+    """The sampler that a request asks for.
+
+    Raises:
+        GrammarRejected: llama.cpp does not take the grammar.
+    """
+    chain = _chain(model, sampling)
+    if sampling.grammar is None:
+        return ChainSampler(chain)
+    grammar = lib.llama_sampler_init_grammar(model.vocab, sampling.grammar.encode(), _GRAMMAR_ROOT)
+    if not grammar:  # llama.cpp would follow the null pointer
+        lib.llama_sampler_free(chain)
+        raise GrammarRejected
+    return GrammarSampler(model, chain, grammar)
+
+
+def _chain(model: Model, sampling: Sampling) -> Any:
+    """Penalties, top-k, top-p, min-p, temperature, then a draw by the seed: llama.cpp's own order."""
+    chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+    stages = [
+        sampling.repeat_penalty != 1.0
+        and lib.llama_sampler_init_penalties(
+            model.vocab_size, _PENALTY_WINDOW_TOKENS, sampling.repeat_penalty, 0.0, 0.0
+        ),
+        sampling.top_k > 0 and lib.llama_sampler_init_top_k(sampling.top_k),
+        sampling.top_p < 1.0 and lib.llama_sampler_init_top_p(sampling.top_p, 1),
+        sampling.min_p > 0.0 and lib.llama_sampler_init_min_p(sampling.min_p, 1),
+        lib.llama_sampler_init_temp(sampling.temperature),
+        lib.llama_sampler_init_dist(sampling.seed & 0xFFFFFFFF),
+    ]
+    for stage in stages:
+        if stage:
+            lib.llama_sampler_chain_add(chain, stage)
+    return chain
+
+
+class ChainSampler:
+    """The chain alone; llama.cpp does all the work."""
+
+    def __init__(self, chain: Any) -> None:
+        self._chain = chain
+
+    def sample(self, context: Context, logits_index: int) -> int:
+        """The next token; the chain remembers it."""
+        return int(lib.llama_sampler_sample(self._chain, context.handle, logits_index))
+
+    def close(self) -> None:
+        """Free the chain."""
+        lib.llama_sampler_free(self._chain)
+
+
+class GrammarSampler:
+    """The chain under a grammar.
+
+    Asking a grammar about a whole vocabulary takes far longer than a decode step, so the chain draws first and the grammar is
+    asked about that one token; only when it says no does it filter the vocabulary for a second draw.
+    """
+
+    def __init__(self, model: Model, chain: Any, grammar: Any) -> None:
+        self._chain = chain
+        self._grammar = grammar
+        self._size = model.vocab_size
+        self._candidates = (lib.llama_token_data * self._size)()
+        self._ids = bytes((lib.llama_token_data * self._size)(*((token, 0.0, 0.0) for token in range(self._size))))
+        self._logit_column = memoryview(self._candidates).cast("B").cast("f")[1::3]
+
+    def sample(self, context: Context, logits_index: int) -> int:
+        """The next token; chain and grammar remember it."""
+        token = self._draw(context, logits_index, filtered=False)
+        if not self._allows(token):
+            token = self._draw(context, logits_index, filtered=True)
+        lib.llama_sampler_accept(self._chain, token)
+        lib.llama_sampler_accept(self._grammar, token)
+        return token
+
+    def _draw(self, context: Context, logits_index: int, *, filtered: bool) -> int:
+        ctypes.memmove(self._candidates, self._ids, len(self._ids))
+        logits = lib.llama_get_logits_ith(context.handle, logits_index)
+        row = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * self._size)).contents
+        self._logit_column[:] = memoryview(row).cast("B").cast("f")
+        array = lib.llama_token_data_array(self._candidates, self._size, -1, False)
+        if filtered:
+            lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+        return int(array.data[array.selected].id)
+
+    def _allows(self, token: int) -> bool:
+        one = (lib.llama_token_data * 1)(lib.llama_token_data(token, 1.0, 0.0))
+        array = lib.llama_token_data_array(one, 1, -1, False)
+        lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        return not math.isinf(one[0].logit)
+
+    def close(self) -> None:
+        """Free chain and grammar."""
+        lib.llama_sampler_free(self._chain)
+        lib.llama_sampler_free(self._grammar)

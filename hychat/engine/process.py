@@ -1,0 +1,312 @@
+"""The engine that runs a model in a child process, as the rest of hychat sees it.
+
+A child that dies costs one answer, never the program: what was written stands, the error says how it ended, and the next
+request starts a new child and loads the model again.
+"""
+
+import secrets
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from hychat.domain.cancel import CancelToken
+from hychat.domain.errors import (
+    EngineError,
+    EngineUnavailable,
+    HychatError,
+    Interrupted,
+    ModelDamaged,
+    ModelTooLarge,
+    ModelUnusable,
+    PromptTooLong,
+    SchemaError,
+)
+from hychat.domain.event import LoadProgress, PrefillProgress
+from hychat.domain.generation import GenerationSettings, StopReason, Usage
+from hychat.engine import wire
+from hychat.engine.audit import AuditVerdict, audit
+from hychat.engine.child import Child, Inbox
+from hychat.engine.gguf import read_header, split_bytes
+from hychat.engine.memory import machine_memory
+from hychat.engine.plan import Device, LoadPlan, plan
+from hychat.engine.prompt.choose import builder_for
+from hychat.engine.prompt.segments import Prompt
+from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece, result_of
+from hychat.messages import _
+
+_FALLBACK: Final = GenerationSettings(temperature=0.7, top_k=20, top_p=0.8, min_p=0.0, repeat_penalty=1.05)
+"""What nothing else says: the Hunyuan instruct models' own recommendation."""
+_SLOTS: Final = 4
+
+_Wanted = TypeVar("_Wanted", bound=wire.Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What to load, and how."""
+
+    path: str
+    name: str
+    """What the user calls the model."""
+    context_tokens: int | None = None
+    """The most the user wants; None: as the header, the machine and good sense allow."""
+    threads: int | None = None
+    """None: as many as are fast, found out while it runs."""
+    slots: int = _SLOTS
+    log_file: str | None = None
+    defaults: GenerationSettings = field(default_factory=GenerationSettings)
+    """The catalogue's sampling defaults."""
+
+
+class EngineProcess:
+    """Runs one model in a child process. Thread-safe; up to `slots` streams run at once, others wait their turn."""
+
+    def __init__(self, options: EngineOptions, child: Child | None = None) -> None:
+        """A child that is already starting may be given; it is closed with the engine."""
+        self._options = options
+        self._child = child
+        self._loaded: LoadedModel | None = None
+        self._lock = threading.Lock()
+
+    def open(self, cancel: CancelToken) -> Generator[LoadProgress, None, LoadedModel]:
+        """Load the model and return it; progress comes on the way, none when it already is loaded.
+
+        Raises:
+            ModelUnusable: The file cannot be loaded; the error says why.
+            EngineError: The engine's process cannot be started, or died.
+            Interrupted: `cancel` was set meanwhile.
+        """
+        _child, model = yield from self._ready(cancel)
+        return model
+
+    def _ready(self, cancel: CancelToken) -> Generator[LoadProgress, None, tuple[Child, LoadedModel]]:
+        with self._lock:
+            if self._child is None or not self._child.is_alive:
+                if self._child is not None:
+                    self._child.close()
+                self._child, self._loaded = Child.start(), None
+            if self._loaded is None:
+                self._loaded = yield from self._load(self._child, cancel)
+            return self._child, self._loaded
+
+    def _load(self, child: Child, cancel: CancelToken) -> Generator[LoadProgress, None, LoadedModel]:
+        options = self._options
+        header = read_header(options.path)
+        verdict = audit(header)
+        family = verdict.family
+        builder = builder_for(
+            architecture=family.architecture,
+            tokenizer_pre=family.tokenizer_pre,
+            template=family.template,
+            bos=family.bos,
+            eos=family.eos,
+        )
+        devices = _devices(child)
+        memory = machine_memory()
+        made = plan(
+            header,
+            available_memory_bytes=memory.available,
+            total_memory_bytes=memory.total,
+            devices=devices,
+            context_tokens_wanted=options.context_tokens,
+            model_bytes=header.file_bytes if header.split_count == 1 else split_bytes(header),
+        )
+        child.watch_log(options.log_file)
+        metadata = yield from self._load_in_child(child, verdict, made, cancel)
+        return LoadedModel(
+            name=options.name,
+            builder=builder,
+            context_tokens=made.context_tokens,
+            defaults=options.defaults.over(header.sampling_defaults).over(_FALLBACK),
+            metadata={**metadata, "devices": ", ".join(device.description for device in devices) or "CPU"},
+        )
+
+    def _load_in_child(
+        self, child: Child, verdict: AuditVerdict, made: LoadPlan, cancel: CancelToken
+    ) -> Generator[LoadProgress, None, dict[str, str]]:
+        options = self._options
+        with child.request() as (number, inbox), cancel.waking(lambda: inbox.put(None)):
+            child.send(
+                wire.Load(
+                    request=number,
+                    path=options.path,
+                    log_file=options.log_file,
+                    context_tokens=made.context_tokens,
+                    gpu_layers=made.gpu_layers,
+                    threads=options.threads,
+                    slots=options.slots,
+                    overrides=dict(verdict.overrides),
+                )
+            )
+            while True:
+                reply = child.next_reply(inbox)
+                match reply:
+                    case wire.LoadProgress():
+                        yield LoadProgress(reply.fraction)
+                    case wire.Loaded():
+                        return reply.metadata
+                    case wire.Failed():
+                        raise self._error_of(reply)
+                    case None if cancel.is_set:
+                        child.kill()  # a load cannot be stopped; the next request starts a new child
+                        raise Interrupted(_("Stopped."))
+                    case _:
+                        raise self._died_loading(child)
+
+    def _died_loading(self, child: Child) -> HychatError:
+        """A child that llama.cpp takes down while it loads was given a file it cannot bear; one that was killed was not."""
+        ended = child.ended()
+        by_itself = {4, 6, 7, 8, 11}  # SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV
+        if child.end_signal() not in by_itself:
+            return ended
+        return ModelDamaged(
+            _("llama.cpp crashed ({reason}) while it loaded {path}.").format(
+                reason=child.end_reason(), path=self._options.path
+            ),
+            hint=_("The file is most likely damaged: fetch it again.") + "\n" + child.log_tail(),
+        )
+
+    def count(self, prompts: Sequence[Prompt], cancel: CancelToken) -> tuple[int, ...]:
+        """Tokens of each prompt. Raises as `open`."""
+        child, _model = result_of(self._ready(cancel))
+        with child.request() as (number, inbox), cancel.waking(lambda: inbox.put(None)):
+            child.send(wire.Count(number, [_segments(prompt) for prompt in prompts]))
+            reply = child.next_reply(inbox)
+            if reply is None and cancel.is_set:
+                raise Interrupted(_("Stopped."))
+            return tuple(self._expect(child, reply, wire.Counted).tokens)
+
+    def stream(self, prompt: Prompt, settings: GenerationSettings, cancel: CancelToken) -> Iterator[EngineEvent]:
+        """Answer a prompt: progress and pieces, then exactly one `Done`.
+
+        Raises:
+            PromptTooLong: The prompt does not fit the context.
+            SchemaError: The settings' JSON schema cannot be used.
+            HychatError: As `open`; pieces already yielded stand.
+        """
+        sampling = _sampling(settings)
+        child, _model = yield from self._ready(cancel)
+        with child.request() as (number, inbox):
+            child.send(wire.Generate(number, _segments(prompt), sampling))
+            is_over = False
+            try:
+                with cancel.waking(lambda: inbox.put(None)):
+                    for event in self._events(child, number, inbox, cancel):
+                        is_over = isinstance(event, Done)
+                        yield event
+            finally:
+                if not is_over:  # the reader went away, or an error ends the stream
+                    child.send(wire.Cancel(number))
+
+    def _events(self, child: Child, number: int, inbox: Inbox, cancel: CancelToken) -> Iterator[EngineEvent]:
+        is_told = False
+        while True:
+            reply = child.next_reply(inbox)
+            match reply:
+                case wire.Piece():
+                    yield Piece(reply.text)
+                case wire.Prefill():
+                    yield PrefillProgress(reply.done, reply.total)
+                case wire.Done():
+                    yield Done(StopReason(reply.stop), _usage(reply.usage))
+                    return
+                case wire.Failed():
+                    raise self._error_of(reply)
+                case None if cancel.is_set and child.is_alive and not is_told:
+                    is_told = True
+                    child.send(wire.Cancel(number))
+                case _:
+                    raise child.ended()
+
+    def bench(self, *, prompt_tokens: int, generated_tokens: int, repetitions: int) -> BenchResult:
+        """Measure the model's speed. Raises as `open`."""
+        child, _model = result_of(self._ready(CancelToken()))
+        with child.request() as (number, inbox):
+            child.send(wire.Bench(number, prompt_tokens, generated_tokens, repetitions))
+            reply = self._expect(child, child.next_reply(inbox), wire.Benched)
+            return BenchResult(tuple(reply.prefill), tuple(reply.decode))
+
+    def _expect(self, child: Child, reply: wire.Reply | None, kind: type[_Wanted]) -> _Wanted:
+        if isinstance(reply, kind):
+            return reply
+        raise self._error_of(reply) if isinstance(reply, wire.Failed) else child.ended()
+
+    def _error_of(self, failed: wire.Failed) -> HychatError:
+        """The error a user reads for a failure of the child."""
+        path = self._options.path
+        match failed.failure:
+            case wire.Failure.TOO_LONG:
+                prompt_tokens, context_tokens = failed.figures
+                return PromptTooLong(prompt_tokens, context_tokens)
+            case wire.Failure.GRAMMAR:
+                return SchemaError(_("llama.cpp does not accept the grammar made from the schema."))
+            case wire.Failure.MEMORY:
+                return ModelTooLarge(
+                    _("There is not enough memory for the context of {path}.").format(path=path),
+                    hint=_("Set a smaller context (hychat config set context_tokens 2048) or take a smaller model."),
+                )
+            case wire.Failure.MODEL:
+                return ModelUnusable(
+                    _("llama.cpp cannot load {path}: {reason}").format(path=path, reason=failed.detail or "?"),
+                    hint=_("Fetch the file again, or look for a llama-cpp-python that knows this model."),
+                )
+            case _:
+                return EngineError(_("The engine could not go on: {reason}").format(reason=failed.detail))
+
+    def close(self) -> None:
+        """End the engine; a second call does nothing."""
+        with self._lock:
+            if self._child is not None:
+                self._child.close()
+                self._child, self._loaded = None, None
+
+
+def _devices(child: Child) -> tuple[Device, ...]:
+    """The devices that can take layers.
+
+    Raises:
+        EngineUnavailable: llama.cpp does not load on this machine.
+    """
+    match child.hello():
+        case wire.Hello(devices):
+            return tuple(Device(*device) for device in devices)
+        case other:
+            reason = other.detail if isinstance(other, wire.Failed) else "?"
+            raise EngineUnavailable(
+                _("llama-cpp-python cannot be loaded: {reason}").format(reason=reason),
+                hint=_("Install it again: pip install --force-reinstall --no-cache-dir llama-cpp-python"),
+            )
+
+
+def _sampling(settings: GenerationSettings) -> wire.Sampling:
+    """Every choice made.
+
+    Raises:
+        SchemaError: The JSON schema cannot be turned into a grammar.
+    """
+    grammar = None
+    if settings.json_schema is not None:
+        from hychat.engine.grammar import grammar_of_schema
+
+        grammar = grammar_of_schema(settings.json_schema)
+    chosen = settings.over(_FALLBACK)
+    return wire.Sampling(
+        temperature=chosen.temperature or 0.0,
+        top_k=chosen.top_k or 0,
+        top_p=1.0 if chosen.top_p is None else chosen.top_p,
+        min_p=chosen.min_p or 0.0,
+        repeat_penalty=1.0 if chosen.repeat_penalty is None else chosen.repeat_penalty,
+        seed=secrets.randbits(31) if chosen.seed is None else chosen.seed,
+        max_tokens=chosen.max_tokens,
+        grammar=grammar,
+    )
+
+
+def _segments(prompt: Prompt) -> list[list[object]]:
+    return [[segment.text, segment.is_control] for segment in prompt]
+
+
+def _usage(figures: Sequence[float]) -> Usage:
+    prompt_tokens, reused_tokens, generated_tokens = (int(figure) for figure in figures[:3])
+    return Usage(prompt_tokens, reused_tokens, generated_tokens, *figures[3:])

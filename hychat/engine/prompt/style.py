@@ -1,0 +1,74 @@
+"""Asking for a manner: formal, casual or friendly.
+
+The wish stands at the end of the message it was asked with and is rendered again from the style stored with that
+message, so switching the style in the middle of a chat changes nothing that the model has read already.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from hychat.domain.generation import Style
+
+Language = Literal["en", "zh"]
+
+WORDING: Final[Mapping[Style, Mapping[Language, str]]] = {
+    Style.FORMAL: {
+        "en": "Answer in a formal style: complete sentences, precise words, no contractions, no slang or exclamations.",
+        "zh": "请用正式、书面的语气回答：句子完整，用词严谨，不用口语、俚语、语气词和感叹号。",
+    },
+    Style.CASUAL: {
+        "en": "Answer in a casual style, like texting a buddy: short sentences, contractions, everyday words, slang.",
+        "zh": "请用随意的口语回答，就像和朋友聊天：句子短，用大白话，可以用语气词。",
+    },
+    Style.FRIENDLY: {
+        "en": "Answer in a warm and friendly style: speak to me directly, be kind and encouraging, show enthusiasm!",
+        "zh": "请用热情友好的语气回答：直接和我说话，亲切、体贴，多一点鼓励！",
+    },
+}
+"""What is asked for, by style and language of the message."""
+
+_NOT_PROSE: Final = re.compile(
+    r"```.*?(?:```|\Z) | `[^`\n]*` | \w+://\S+ | \"[^\"\n]*\" | “[^”]*” | 「[^」]*」 | 《[^》]*》",
+    re.DOTALL | re.VERBOSE,
+)
+"""Code, addresses and quotations: they are talked about, in whatever language."""
+_HAN: Final = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+_KANA: Final = re.compile(r"[\u3041-\u30ff]")
+_LATIN_WORD: Final = re.compile(r"[A-Za-z][\w'’-]*")
+_REQUEST_END: Final = re.compile(r"[\n:：]")
+_ENGLISH: Final = "a an are does do how in into is me of please the this to what with you"
+_ENGLISH_FRAME: Final = frozenset(_ENGLISH.split())
+_CHINESE_FRAME: Final = frozenset("的了是吗呢吧请把怎什么这那我你用写帮给和在有")
+
+
+def styled(text: str, style: Style | None) -> str:
+    """The text with the wish for a style after it, in the language of the text."""
+    if style is None:
+        return text
+    return f"{text}\n\n{WORDING[style][language_of(text)]}"
+
+
+def language_of(text: str) -> Language:
+    """Whether a message is in Chinese or English.
+
+    Chinese with English words in it is Chinese; English about a Chinese phrase is English. What stands before the first
+    colon or line break decides where it says anything: "翻译: The quick brown fox" asks in Chinese. Where neither is
+    found, as in bare figures or code, it is English.
+    """
+    prose = _NOT_PROSE.sub(" ", text).strip()
+    request = _REQUEST_END.split(prose, maxsplit=1)[0]
+    return _language_of_prose(request if _says_something(request) else prose)
+
+
+def _says_something(prose: str) -> bool:
+    return bool(_HAN.search(prose) or _LATIN_WORD.search(prose))
+
+
+def _language_of_prose(prose: str) -> Language:
+    """A Chinese character counts as much as a word in Latin letters; kana speak for Japanese."""
+    words = _LATIN_WORD.findall(prose)
+    if not _CHINESE_FRAME & set(prose) and _ENGLISH_FRAME & {word.lower() for word in words}:
+        return "en"
+    han = len(_HAN.findall(prose)) - len(_KANA.findall(prose))
+    return "zh" if han > 0 and han >= len(words) else "en"

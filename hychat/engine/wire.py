@@ -1,0 +1,315 @@
+"""What the parent and the engine's child process say to each other, and how it crosses the pipe.
+
+A frame is a 4-byte little-endian length and a JSON array: the message's name, then its fields in order. Both ends are the
+same build, so there is no version. Requests carry an id; several may be open at once.
+"""
+
+import json
+import os
+import struct
+import threading
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from typing import Any, BinaryIO, Final
+
+_LENGTH: Final = struct.Struct("<I")
+FRAME_BYTES_LIMIT: Final = 256 << 20
+"""A length beyond this is noise from a dying child, not a frame."""
+
+
+class Failure(StrEnum):
+    """Why the child could not do what it was asked."""
+
+    UNAVAILABLE = "unavailable"  # llama.cpp's library cannot be loaded
+    MODEL = "model"  # the model file cannot be loaded
+    MEMORY = "memory"  # not enough memory for the model or its context
+    TOO_LONG = "too_long"  # figures: prompt tokens, context tokens
+    GRAMMAR = "grammar"
+    DECODE = "decode"  # llama_decode gave up
+    STATE = "state"  # a KV state file cannot be read or written
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """A sampler chain, every choice made."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    seed: int
+    max_tokens: int | None
+    grammar: str | None
+    """GBNF, already checked."""
+
+
+# From the parent
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load a model; the reply is any number of `LoadProgress`, then `Loaded` or `Failed`."""
+
+    request: int
+    path: str
+    log_file: str | None
+    context_tokens: int
+    """The most tokens the context may grow to."""
+    gpu_layers: int
+    threads: int | None
+    slots: int
+    """Most requests that run at once."""
+    overrides: dict[str, int]
+    """GGUF metadata to replace, by key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Count the tokens of prompts; the reply is `Counted`."""
+
+    request: int
+    prompts: list[list[list[Any]]]
+    """Prompts of segments, each `[text, is_control]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Answer a prompt; the reply is `Prefill` and `Piece` messages, then `Done` or `Failed`."""
+
+    request: int
+    prompt: list[list[Any]]
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop a request; it answers with `Done` and what it has."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """Write the KV cache that a finished request left to a file; the reply is `StateReady`."""
+
+    request: int
+    of_request: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState:
+    """Read a KV cache from a file; the reply is `StateReady`."""
+
+    request: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Measure prompt and generation speed; the reply is `Benched`."""
+
+    request: int
+    prompt_tokens: int
+    generated_tokens: int
+    repetitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """End the process."""
+
+
+# From the child
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """llama.cpp is loaded; the first frame of every child, unless it is `Failed`."""
+
+    devices: list[list[Any]]
+    """Each `[name, description, kind, free bytes, total bytes]`."""
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """The share of the model that is loaded, 0 to 1."""
+
+    request: int
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model is ready."""
+
+    request: int
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Tokens of each prompt."""
+
+    request: int
+    tokens: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Prompt tokens read so far, the reused ones included."""
+
+    request: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next text of an answer."""
+
+    request: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of an answer: `StopReason`'s value and the figures of `Usage`, in its order."""
+
+    request: int
+    stop: str
+    usage: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class StateReady:
+    """A KV state was written or read."""
+
+    request: int
+    tokens: int
+    """Its tokens; 0 where there was none to write, or it did not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Benched:
+    """Tokens per second of each repetition, first reading, then writing."""
+
+    request: int
+    prefill: list[float]
+    decode: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request failed; the process goes on."""
+
+    request: int
+    failure: str
+    detail: str
+    figures: list[int]
+
+
+Request = Load | Count | Generate | Cancel | SaveState | LoadState | Bench | Quit
+Reply = Hello | LoadProgress | Loaded | Counted | Prefill | Piece | Done | StateReady | Benched | Failed
+Frame = Request | Reply
+
+_TYPES: Final = {
+    kind.__name__: kind
+    for kind in (
+        *(Load, Count, Generate, Cancel, SaveState, LoadState, Bench, Quit),
+        *(Hello, LoadProgress, Loaded, Counted, Prefill, Piece, Done, StateReady, Benched, Failed),
+    )
+}
+_FIELD_NAMES: Final = {name: tuple(field.name for field in fields(kind)) for name, kind in _TYPES.items()}
+
+
+class BrokenWire(Exception):
+    """The other end is gone, or what came is not a frame."""
+
+
+def encode(frame: Frame) -> bytes:
+    """The frame's bytes, length first."""
+    name = type(frame).__name__
+    values = [getattr(frame, field) for field in _FIELD_NAMES[name]]
+    payload = json.dumps([name, *values], default=_plain, separators=(",", ":")).encode("ascii")
+    return _LENGTH.pack(len(payload)) + payload
+
+
+def _plain(value: object) -> object:
+    """What JSON cannot write by itself: the one nested message, `Sampling`."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name) for field in fields(value)]
+    raise TypeError(type(value).__name__)
+
+
+def decode(payload: bytes) -> Frame:
+    """The frame in a payload.
+
+    Raises:
+        BrokenWire: The payload is not a frame.
+    """
+    try:
+        name, *values = json.loads(payload)
+        if name == "Generate":
+            values[2] = Sampling(*values[2])
+        frame: Frame = _TYPES[name](*values)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise BrokenWire(str(error)) from error
+    return frame
+
+
+class Wire:
+    """One end of the two pipes. `send` may be called by any thread; `receive` by one."""
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self._reader: BinaryIO = open(read_fd, "rb")  # noqa: SIM115 - closed by close()
+        self._write_fd = write_fd
+        self._write_lock = threading.Lock()
+        self._is_open = True
+
+    def send(self, frame: Frame) -> None:
+        """Write a frame.
+
+        Raises:
+            BrokenWire: The other end is gone.
+        """
+        data = memoryview(encode(frame))
+        with self._write_lock:
+            if not self._is_open:
+                raise BrokenWire("closed")
+            try:
+                while data:
+                    data = data[os.write(self._write_fd, data) :]
+            except OSError as error:
+                raise BrokenWire(str(error)) from error
+
+    def receive(self) -> Frame:
+        """Wait for the next frame.
+
+        Raises:
+            BrokenWire: The other end is gone.
+        """
+        try:
+            head = self._reader.read(_LENGTH.size)
+            length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
+            if not 0 < length <= FRAME_BYTES_LIMIT:
+                raise BrokenWire("end of stream")
+            payload = self._reader.read(length)
+        except (OSError, ValueError) as error:
+            raise BrokenWire(str(error)) from error
+        if len(payload) < length:
+            raise BrokenWire("end of stream")
+        return decode(payload)
+
+    def close_writing(self) -> None:
+        """Close the sending side; the other end reads an end of stream."""
+        with self._write_lock:
+            if self._is_open:
+                self._is_open = False
+                os.close(self._write_fd)
+
+    def close_reading(self) -> None:
+        """Close the receiving side; only when no thread waits in `receive`."""
+        self._reader.close()

@@ -1,0 +1,1 @@
+"""Conversations on disk: `store` keeps them, `schema` lays them out, `search` finds words in them."""

@@ -1,0 +1,77 @@
+"""Where files live: the user's own, by the platform's custom, and those that come with hychat.
+
+    config_file()               config.yaml
+    user_catalogue_folder()     the user's own models, beside it
+    data_folder()               what cannot be made again
+    history_file()              the conversations, in it
+    cache_folder()              what can be made again
+    log_file()                  what the engine says
+
+Nothing is created by asking; `private_folder` makes a folder when something is first written into it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from platformdirs import PlatformDirs
+
+_PACKAGE: Final = Path(__file__).parent
+
+
+def _user() -> "PlatformDirs":
+    from platformdirs import PlatformDirs
+
+    return PlatformDirs("hychat", appauthor=False)
+
+
+def config_file() -> Path:
+    """The user's settings."""
+    return _user().user_config_path / "config.yaml"
+
+
+def user_catalogue_folder() -> Path:
+    """Catalogue files of the user's own."""
+    return _user().user_config_path / "catalogue"
+
+
+def data_folder() -> Path:
+    """What the user would miss."""
+    return _user().user_data_path
+
+
+def history_file() -> Path:
+    """The conversations."""
+    return data_folder() / "history.sqlite3"
+
+
+def cache_folder() -> Path:
+    """What may be deleted at any time."""
+    return _user().user_cache_path
+
+
+def log_file() -> Path:
+    """What llama.cpp and the engine's process say."""
+    return _user().user_log_path / "engine.log"
+
+
+def private_folder(path: Path) -> Path:
+    """The folder itself, made for its owner alone (0700) where it is missing, and so are its parents.
+
+    A folder that is there keeps the mode that its owner gave it.
+
+    Raises:
+        OSError: It cannot be made, or a file stands in its place.
+    """
+    if not path.parent.exists():
+        private_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def bundled(kind: str) -> Path:
+    """A folder that comes with hychat, such as `gguf/catalogue`: from the wheel, or from the checkout it runs in."""
+    shipped = _PACKAGE / "_bundled" / kind
+    if not shipped.exists() and (_PACKAGE.parent / "pyproject.toml").exists():
+        return _PACKAGE.parent / kind
+    return shipped

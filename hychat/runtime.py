@@ -1,0 +1,115 @@
+"""Puts the parts together: settings in, a session with its engine and its history out. No logic of its own."""
+
+from collections.abc import Mapping
+
+from hychat.catalogue.find import default_model_name, locate
+from hychat.config.schema import Config
+from hychat.domain.cancel import CancelToken
+from hychat.domain.message import Conversation
+from hychat.domain.model import LocalModel
+from hychat.engine.child import Child
+from hychat.engine.process import EngineOptions, EngineProcess
+from hychat.engine.protocol import BenchResult, Engine, result_of
+from hychat.engine.spawn import Spawned
+from hychat.history.store import HistoryStore
+from hychat.paths import history_file, log_file, private_folder
+from hychat.session.chat import ChatSession
+
+ECHO = "echo"
+"""The model name of the scripted engine, which answers with the question."""
+
+
+class Runtime:
+    """The parts of one run. `close` ends what was opened."""
+
+    def __init__(self, config: Config, *, spawned: Spawned | None = None) -> None:
+        """`spawned` is an engine process that is already starting."""
+        self._config = config
+        self._child = Child(spawned) if spawned else None
+        self._engine: Engine | None = None
+        self._history: HistoryStore | None = None
+
+    def model_name(self, conversation: Conversation | None = None) -> str:
+        """The model to use: the one that was asked for, else the conversation's own, else the default."""
+        return self._config.model or (conversation.model if conversation else "") or default_model_name()
+
+    def engine(self, model: str) -> Engine:
+        """The engine for a model, not yet loaded; the same one every time.
+
+        Raises:
+            ModelNotFound: The model is not on this machine.
+        """
+        if self._engine is None:
+            self._engine = self._open_engine(model)
+        return self._engine
+
+    def _open_engine(self, model: str) -> Engine:
+        if model == ECHO:
+            from hychat.engine.echo import EchoEngine
+
+            return EchoEngine()
+        local = locate(model)
+        child, self._child = self._child, None
+        return EngineProcess(self._options(local), child)
+
+    def _options(self, local: LocalModel) -> EngineOptions:
+        config, spec = self._config, local.spec
+        return EngineOptions(
+            path=local.path,
+            name=spec.name,
+            context_tokens=config.context_tokens or spec.context_tokens,
+            threads=config.threads,
+            log_file=_engine_log(),
+            defaults=spec.defaults,
+        )
+
+    def history(self) -> HistoryStore:
+        """The conversations on disk."""
+        if self._history is None:
+            self._history = HistoryStore(str(history_file()))
+        return self._history
+
+    def session(self, conversation: Conversation | None = None) -> ChatSession:
+        """A chat that goes on with a conversation, or a new one.
+
+        Raises:
+            ModelNotFound: The model is not on this machine.
+        """
+        config = self._config
+        model = self.model_name(conversation)
+        return ChatSession(
+            self.engine(model),
+            conversation or Conversation(model=model, system=config.system),
+            settings=config.generation,
+            style=config.style,
+            store=self.history() if config.save else None,
+        )
+
+    def measure(
+        self, prompt_tokens: int, generated_tokens: int, repetitions: int
+    ) -> tuple[str, Mapping[str, str], BenchResult]:
+        """The model's name, what the engine says of itself, and its speed. Raises as the engine's `open`."""
+        engine = self._open_engine(self.model_name())
+        self._engine = engine
+        model = result_of(engine.open(CancelToken()))
+        return (
+            model.name,
+            model.metadata,
+            engine.bench(prompt_tokens=prompt_tokens, generated_tokens=generated_tokens, repetitions=repetitions),
+        )
+
+    def close(self) -> None:
+        """End the engine and close the history."""
+        for part in (self._engine, self._child, self._history):
+            if part is not None:
+                part.close()
+
+
+def _engine_log() -> str | None:
+    """Where the engine writes its log; None where the folder cannot be made."""
+    path = log_file()
+    try:
+        private_folder(path.parent)
+    except OSError:
+        return None
+    return str(path)

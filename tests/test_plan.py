@@ -1,0 +1,163 @@
+"""The memory plan: the longest context that fits, and as many layers on devices as fit with it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hychat.domain.errors import ModelTooLarge
+from hychat.engine.gguf import GgufArray, GgufHeader, MetadataValue, TensorInfo
+from hychat.engine.plan import CONTEXT_STEP_TOKENS, LEAST_CONTEXT_TOKENS, Device, LoadPlan, compute_bytes, plan
+
+GIB = 1 << 30
+F16, Q4_K = 1, 12
+LAYERS, KV_PER_TOKEN = 32, 131_072
+
+
+def model(*, type_id: int = Q4_K, weights: int = 4 * GIB, trained: int = 262_144) -> GgufHeader:
+    """A model with the shape of Hunyuan 7B: 32 layers, 128 KiB of KV cache for a token."""
+    metadata: dict[str, MetadataValue] = {
+        "general.architecture": "hunyuan-dense",
+        "hunyuan-dense.context_length": trained,
+        "hunyuan-dense.block_count": LAYERS,
+        "hunyuan-dense.embedding_length": 4096,
+        "hunyuan-dense.feed_forward_length": 14_336,
+        "hunyuan-dense.attention.head_count": 32,
+        "hunyuan-dense.attention.head_count_kv": 8,
+        "hunyuan-dense.attention.key_length": 128,
+        "hunyuan-dense.attention.value_length": 128,
+        "tokenizer.ggml.tokens": GgufArray(8, 128_167, 0),
+    }
+    names = ["token_embd.weight", *(f"blk.{layer}.ffn_up.weight" for layer in range(LAYERS))]
+    size = weights // len(names)
+    tensors = tuple(TensorInfo(name, (1,), type_id, 0, size) for name in names)
+    return GgufHeader("seven.gguf", 3, metadata, tensors, 32, 0, weights)
+
+
+def gpu(free_bytes: int, kind: str = "gpu") -> Device:
+    return Device("CUDA0" if kind == "gpu" else "Vulkan0", "a device", kind, free_bytes, free_bytes)
+
+
+def test_a_machine_with_room_gets_the_usual_longest_context() -> None:
+    made = plan(model(), available_memory_bytes=64 * GIB)
+    assert made == LoadPlan(32_768, 0, 32_768 * KV_PER_TOKEN, made.reason)
+    assert made.reason == "All 32 layers on the CPU, context up to 32768 tokens (4.0 GiB)."
+
+
+def test_the_context_never_exceeds_what_the_model_was_trained_for() -> None:
+    assert plan(model(trained=4_096), available_memory_bytes=64 * GIB).context_tokens == 4_096
+
+
+@pytest.mark.parametrize(("wanted", "given_tokens"), [(1, 512), (512, 512), (1_000, 1_024), (100_000, 100_096)])
+def test_a_wanted_context_is_given_in_steps(wanted: int, given_tokens: int) -> None:
+    made = plan(model(), available_memory_bytes=64 * GIB, context_tokens_wanted=wanted)
+    assert made.context_tokens == given_tokens
+
+
+def test_little_memory_shortens_the_context() -> None:
+    made = plan(model(), available_memory_bytes=6 * GIB)
+    assert 2_048 < made.context_tokens < 32_768
+    assert 4 * GIB + made.kv_bytes < 6 * GIB
+
+
+def test_a_model_that_does_not_fit_is_refused_with_figures() -> None:
+    with pytest.raises(ModelTooLarge, match=r"needs 4\.\d GiB .* 4\.0 GiB is available") as caught:
+        plan(model(), available_memory_bytes=4 * GIB)
+    assert "smaller model" in caught.value.hint
+
+
+def test_mapped_weights_may_exceed_what_is_available() -> None:
+    made = plan(model(type_id=F16), available_memory_bytes=3 * GIB, total_memory_bytes=16 * GIB)
+    assert made.context_tokens == 2_048
+
+
+def test_mapped_weights_must_not_exceed_the_machines_memory() -> None:
+    with pytest.raises(ModelTooLarge):
+        plan(model(type_id=F16, weights=20 * GIB), available_memory_bytes=3 * GIB, total_memory_bytes=16 * GIB)
+
+
+def test_weights_that_the_cpu_backend_copies_must_be_available() -> None:
+    with pytest.raises(ModelTooLarge):
+        plan(model(type_id=Q4_K), available_memory_bytes=3 * GIB, total_memory_bytes=16 * GIB)
+
+
+def test_all_layers_and_the_output_go_to_a_device_that_takes_them() -> None:
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(24 * GIB)])
+    assert (made.gpu_layers, made.context_tokens) == (LAYERS + 1, 32_768)
+    assert made.reason == "All 32 layers on CUDA0, context up to 32768 tokens (4.0 GiB)."
+
+
+def test_all_layers_on_a_device_are_worth_a_shorter_context() -> None:
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(7 * GIB)])
+    assert made.gpu_layers == LAYERS + 1
+    assert 8_192 <= made.context_tokens < 32_768
+
+
+def test_a_wanted_context_goes_before_layers_on_a_device() -> None:
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(7 * GIB)], context_tokens_wanted=32_768)
+    assert made.context_tokens == 32_768
+    assert 0 < made.gpu_layers < LAYERS
+
+
+def test_as_many_layers_as_fit_go_to_a_small_device() -> None:
+    smaller, larger = (plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(n * GIB)]) for n in (2, 4))
+    assert 0 < smaller.gpu_layers < larger.gpu_layers < LAYERS
+    assert "of 32 layers on CUDA0, the rest on the CPU" in smaller.reason
+
+
+def test_a_device_without_room_takes_no_layer() -> None:
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(100 << 20)])
+    assert made.gpu_layers == 0
+    assert made.reason.startswith("No layer fits CUDA0")
+
+
+def test_a_device_makes_room_on_the_machine() -> None:
+    assert plan(model(), available_memory_bytes=2 * GIB, devices=[gpu(24 * GIB)]).gpu_layers == LAYERS + 1
+
+
+def test_a_device_that_shares_the_machines_memory_makes_no_room() -> None:
+    with pytest.raises(ModelTooLarge):
+        plan(model(), available_memory_bytes=2 * GIB, devices=[gpu(24 * GIB, "igpu")])
+
+
+def test_a_device_that_shares_memory_is_used_only_where_there_is_no_other() -> None:
+    shared, own = gpu(24 * GIB, "igpu"), gpu(100 << 20)
+    assert plan(model(), available_memory_bytes=64 * GIB, devices=[shared]).gpu_layers == LAYERS + 1
+    assert plan(model(), available_memory_bytes=64 * GIB, devices=[shared, own]).gpu_layers == 0
+
+
+def test_a_split_model_is_planned_with_the_bytes_of_all_parts() -> None:
+    with pytest.raises(ModelTooLarge):
+        plan(model(), available_memory_bytes=8 * GIB, model_bytes=40 * GIB)
+
+
+@given(memory=st.integers(0, 64 * GIB), more=st.integers(0, 8 * GIB), device=st.integers(0, 24 * GIB))
+def test_more_memory_never_shortens_the_context(memory: int, more: int, device: int) -> None:
+    def tokens(available: int) -> int:
+        try:
+            made = plan(model(), available_memory_bytes=available, devices=[gpu(device)], context_tokens_wanted=32_768)
+        except ModelTooLarge:
+            return 0
+        assert made.context_tokens % CONTEXT_STEP_TOKENS == 0
+        assert made.context_tokens >= LEAST_CONTEXT_TOKENS
+        assert 0 <= made.gpu_layers <= LAYERS + 1
+        return made.context_tokens
+
+    assert tokens(memory) <= tokens(memory + more)
+
+
+@pytest.mark.parametrize(("tokens", "reported_mib"), [(512, 14.01), (2_048, 15.51), (8_192, 21.51)])
+def test_compute_buffers_are_as_large_as_llama_cpp_reports(tokens: int, reported_mib: float) -> None:
+    starter = GgufHeader(
+        path="starter.gguf",
+        version=3,
+        metadata={
+            "general.architecture": "llama",
+            "llama.embedding_length": 576,
+            "llama.feed_forward_length": 1536,
+        },
+        tensors=(),
+        alignment=32,
+        data_offset=0,
+        file_bytes=0,
+    )
+    assert compute_bytes(starter, tokens) / 2**20 == pytest.approx(reported_mib, rel=0.02)
