@@ -20,7 +20,7 @@ _PACKAGE: Final = Path(__file__).parent
 
 
 def _user() -> "PlatformDirs":
-    from platformdirs import PlatformDirs
+    from platformdirs import PlatformDirs  # 3 ms
 
     return PlatformDirs("hychat", appauthor=False)
 

@@ -24,14 +24,14 @@ class Runtime:
 
     def __init__(self, config: Config, *, spawned: Spawned | None = None) -> None:
         """`spawned` is an engine process that is already starting."""
-        self._config = config
+        self.config = config
         self._child = Child(spawned) if spawned else None
         self._engine: Engine | None = None
         self._history: HistoryStore | None = None
 
     def model_name(self, conversation: Conversation | None = None) -> str:
         """The model to use: the one that was asked for, else the conversation's own, else the default."""
-        return self._config.model or (conversation.model if conversation else "") or default_model_name()
+        return self.config.model or (conversation.model if conversation else "") or default_model_name()
 
     def engine(self, model: str) -> Engine:
         """The engine for a model, not yet loaded; the same one every time.
@@ -53,7 +53,7 @@ class Runtime:
         return EngineProcess(self._options(local), child)
 
     def _options(self, local: LocalModel) -> EngineOptions:
-        config, spec = self._config, local.spec
+        config, spec = self.config, local.spec
         return EngineOptions(
             path=local.path,
             name=spec.name,
@@ -75,7 +75,7 @@ class Runtime:
         Raises:
             ModelNotFound: The model is not on this machine.
         """
-        config = self._config
+        config = self.config
         model = self.model_name(conversation)
         return ChatSession(
             self.engine(model),

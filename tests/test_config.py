@@ -17,8 +17,9 @@ from hychat.cli.config import app
 from hychat.config.load import entries, load, what_is_said
 from hychat.config.save import set_value, unset
 from hychat.config.schema import KEYS, Config
+from hychat.domain.choices import Style
 from hychat.domain.errors import ConfigError
-from hychat.domain.generation import GenerationSettings, Style
+from hychat.domain.generation import GenerationSettings
 from hychat.paths import config_file
 
 SAMPLE = """\

@@ -11,7 +11,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from hychat.domain.attachment import Attachment, AttachmentKind
-from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Style, Usage
+from hychat.domain.choices import Style
+from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Conversation, FilePart, ImagePart, Message, Role, TextPart, ThoughtPart
 from hychat.session.export import to_json, to_markdown
 

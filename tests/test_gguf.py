@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import gguf
 from hychat.domain.errors import HychatError, ModelDamaged, ModelNotFound, ModelRefused
 from hychat.domain.generation import GenerationSettings
 from hychat.engine.gguf import TENSOR_TYPES, GgufArray, GgufHeader, read_header

@@ -2,12 +2,7 @@
 
 import json
 import random
-import re
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
-from subprocess import run
 from typing import Any, Final
 
 import jsonschema
@@ -15,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hychat.domain.errors import InputUnreadable, SchemaError
-from hychat.engine.grammar import check_gbnf, grammar_of_schema, load_schema
+from hychat.domain.errors import SchemaError
+from hychat.engine.grammar import check_gbnf, grammar_of_schema
 from hychat.engine.grammar.gbnf import CharacterClass, Item, Literal, Reference, Rule, Symbol
 
 Rules = dict[str, Rule]
@@ -236,7 +231,19 @@ SCHEMAS: Final[dict[str, Any]] = {
     "any array": {"type": "array", "minItems": 2},
     "number": {"type": "number", "minimum": -12.5, "maximum": 103.25},
     "integer": {"type": "integer", "minimum": -1005, "exclusiveMaximum": 20071},
-    "values": {"enum": [1, 10, 1.5, "1", None, True, [], {}, "é中\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")]},
+    "values": {
+        "enum": [
+            1,
+            10,
+            1.5,
+            "1",
+            None,
+            True,
+            [],
+            {},
+            "é中\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+        ]
+    },
     "mixed": {"type": ["integer", "string", "array"], "maxLength": 2, "items": {"type": "null"}},
     "required of anything": {"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "null"}}},
 }
@@ -252,3 +259,80 @@ def test_every_text_of_the_grammar_is_json_that_follows_the_schema(schema: Any) 
         text = writer.text()
         assert judge.is_valid(json.loads(text)), text
         text.encode()  # no halves of surrogate pairs
+
+
+# Any schema
+
+NAMES: Final = st.sampled_from(["a", "b", "ab", "a b", "é", '"', "$ref", "type"])
+VALUES: Final = st.recursive(
+    st.none() | st.booleans() | st.integers(-20, 20) | st.sampled_from([0.5, "", "a", "ab", "\n"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=2),
+    max_leaves=3,
+)
+
+
+def some_of(keywords: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=keywords)
+
+
+def with_types(
+    schemas: st.SearchStrategy[dict[str, Any]], types: st.SearchStrategy[Any]
+) -> st.SearchStrategy[dict[str, Any]]:
+    return st.builds(lambda schema, kind: schema | {"type": kind}, schemas, types) | schemas
+
+
+def larger_schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    objects = some_of(
+        {
+            "properties": st.dictionaries(NAMES, inner, max_size=3),
+            "required": st.lists(NAMES, max_size=2),
+            "additionalProperties": inner,
+        }
+    )
+    arrays = some_of(
+        {
+            "items": inner,
+            "prefixItems": st.lists(inner, min_size=1, max_size=2),
+            "minItems": st.integers(0, 3),
+            "maxItems": st.integers(0, 5),
+        }
+    )
+    several = st.lists(inner, min_size=1, max_size=3)
+    choices = some_of(
+        {"anyOf": several, "allOf": several, "oneOf": several, "$ref": st.sampled_from(["#", "#/$defs/x"])}
+    )
+    plain = with_types(objects, st.just("object")) | with_types(arrays, st.just("array"))
+    return plain | choices | st.builds(lambda one, other: one | other, plain, choices)
+
+
+NUMBERS: Final = st.integers(-300, 300) | st.decimals(-30, 30, places=2).map(float)
+SMALL_SCHEMAS: Final = st.one_of(
+    st.booleans(),
+    with_types(
+        some_of(dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), NUMBERS)),
+        st.sampled_from(["integer", "number", ["integer", "null"]]),
+    ),
+    with_types(some_of({"minLength": st.integers(0, 5), "maxLength": st.integers(0, 9)}), st.just("string")),
+    st.builds(lambda values: {"enum": values}, st.lists(VALUES, min_size=1, max_size=4)),
+    st.builds(lambda value: {"const": value}, VALUES),
+    st.sampled_from([{}, {"type": "boolean"}, {"pattern": "^[a-c]{2}(b|c)*$"}, {"type": ["string", "number"]}]),
+)
+SCHEMA_PARTS: Final = st.recursive(SMALL_SCHEMAS, larger_schemas, max_leaves=6)
+ANY_SCHEMAS: Final = st.builds(
+    lambda schema, part: schema | {"$defs": {"x": part}} if isinstance(schema, dict) else schema,
+    SCHEMA_PARTS,
+    SCHEMA_PARTS,
+)
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(ANY_SCHEMAS)
+def test_any_schema_is_refused_or_followed(schema: Any) -> None:
+    try:
+        rules = rules_of(schema)
+    except SchemaError:
+        return
+    writer, judge = Writer(rules, seed=1), judge_of(schema)
+    for _ in range(20):
+        text = writer.text()
+        assert judge.is_valid(json.loads(text)), text

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hychat.domain.attachment import Attachment, AttachmentKind
+from hychat.domain.choices import Style
 from hychat.domain.errors import ConversationNotFound, HistoryError
-from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Style, Usage
+from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Conversation, FilePart, ImagePart, Message, Role, TextPart, ThoughtPart, new_id
 from hychat.history import schema
 from hychat.history.store import HistoryStore

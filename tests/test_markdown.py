@@ -15,7 +15,7 @@ from tests.terminals import FakeTerminal
 
 PYTHON_CODE = "def f(x):\n    '''doc\n\n    more'''\n    return x  # end\n"
 FRAGMENTS = (
-    "one", "two words", "你好，世界。这是一个很长的句子，需要换行，不能断开。", "a line that is wrapped in forty columns",
+    "one", "two words", "你好，世界。这是一个很长的句子，需要换行，不能断开。", "a line that is wrapped in 40 columns",
     "# head", "## h2 **b**", "===", "---", "***", "", "", "", "- a", "- b", "  - nested", "   more", "-", "* s", "+ p",
     "1. x", "2. y", "10. z", "1)", "    - q", "```python", "```", "~~~", "    code", "- ```js", "  var a", PYTHON_CODE,
     "> quote", "> - q", "lazy", "| a | b |", "|---|--:|", "| 1 | 你 |", "text *em", "ph* and `co", "de`", "<div>",
@@ -153,12 +153,12 @@ def test_finished_text_survives_a_resize() -> None:
     writer = writer_on(terminal)
     writer.feed("first block\n\nsecond block is wrapped in the end when it goes on")
     terminal.resize(columns=30)
-    writer.feed(" and on\n\nthird")
+    writer.feed(" and on\n\nthird\n")
     terminal.resize(columns=60)
-    writer.feed(" block")
+    writer.feed("block")
     writer.finish()
     second = seen("second block is wrapped in the end when it goes on and on", columns=30)
-    assert terminal.rows() == ["first block", "", *second, "", "third block", ""]
+    assert terminal.rows() == ["first block", "", *second, "", "third", "block", ""]
 
 
 def test_other_text_can_be_written_between() -> None:

@@ -50,7 +50,9 @@ def msgids(catalogue: Catalog) -> set[tuple[str, ...]]:
 
 
 def translations(catalogue: Catalog) -> dict[tuple[str, ...], tuple[str, ...]]:
-    return {forms(message.id): forms(message.string) for message in messages(catalogue) if all(forms(message.string))}
+    """What the catalogue changes; compiling fills an empty plural with the message itself."""
+    pairs = {forms(message.id): forms(message.string) for message in messages(catalogue)}
+    return {ids: strings for ids, strings in pairs.items() if all(strings) and not {*strings} <= {*ids}}
 
 
 def msgids_in_code() -> set[tuple[str, ...]]:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import gguf
 import numpy as np
 from numpy.typing import NDArray
-
-import gguf
 
 PLAIN_TEXT_EOS: Final = 3
 """The id of `$`, which a converter once wrote as EOS."""

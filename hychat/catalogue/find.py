@@ -93,7 +93,7 @@ def _models_in(file: Path) -> tuple[ModelSpec, ...]:
 
 
 def _nearest_names(name: str) -> str:
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # only when something is wrong
 
     known = [spec.name for spec in known_models()]
     names = ", ".join(known)

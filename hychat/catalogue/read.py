@@ -58,7 +58,7 @@ def read_catalogue(text: str, file: str) -> tuple[ModelSpec, ...]:
 
 
 def _parsed(text: str, file: str) -> Any:
-    import yaml
+    import yaml  # 8 ms, only when a model is asked for by name
 
     try:
         return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
@@ -81,7 +81,7 @@ def _record(value: Any, place: _Place, readers: Mapping[str, _Reader], required:
 
 
 def _unknown_key(key: str, place: _Place, known: Mapping[str, _Reader]) -> CatalogueError:
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # only when something is wrong
 
     nearest = ", ".join(get_close_matches(key, known, n=1)) or ", ".join(known)
     return CatalogueError(

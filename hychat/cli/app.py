@@ -1,15 +1,33 @@
 """The tree of commands. What is no command's name is a question."""
 
-from typing import Any, Final
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
-from hychat.cli import ask, bench, config, history
+from hychat.cli import ask
 from hychat.messages import _
 
 _OWN_OPTIONS: Final = frozenset({"--help", "-h", "--install-completion", "--show-completion"})
 _QUESTION: Final = "ask"
+
+
+class Lazy(NamedTuple):
+    """A command whose module is imported when it is called."""
+
+    help: str
+    module: str
+    """It has a typer application named `app`."""
+
+
+COMMANDS: Final[Mapping[str, Lazy]] = {
+    "history": Lazy(_("List, search, show and export chats."), "hychat.cli.history"),
+    "config": Lazy(_("Show and change the settings."), "hychat.cli.config"),
+    "bench": Lazy(_("Measure how fast a model reads and writes here."), "hychat.cli.bench"),
+}
 
 
 class QuestionOrCommand(TyperGroup):
@@ -17,11 +35,20 @@ class QuestionOrCommand(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default command's name before arguments that name none."""
-        names_command = bool(args) and (args[0] in self.commands or args[0] in _OWN_OPTIONS)
+        names_command = bool(args) and (args[0] in COMMANDS or args[0] in _OWN_OPTIONS)
         completes_first_word = ctx.resilient_parsing and not args
         if not names_command and not completes_first_word:
             args = [_QUESTION, *args]
         return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's
+        """In the order of the table."""
+        return [*COMMANDS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, its module imported now."""
+        lazy = COMMANDS.get(cmd_name)
+        return super().get_command(ctx, cmd_name) if lazy is None else get_command(import_module(lazy.module).app)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's
         """How the two faces are called."""
@@ -32,7 +59,8 @@ class QuestionOrCommand(TyperGroup):
         question = self.commands[_QUESTION]
         with question.make_context(_QUESTION, [], parent=ctx, resilient_parsing=True) as inner:
             question.format_options(inner, formatter)
-        self.format_commands(ctx, formatter)
+        with formatter.section(_("Commands")):
+            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Commands, and the question's options."""
@@ -51,6 +79,8 @@ app: Final = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(_QUESTION, hidden=True, help=_("Ask a question."))(ask.ask)
-app.add_typer(history.app)
-app.command("bench", help=_("Measure how fast a model reads and writes here."))(bench.bench)
-app.add_typer(config.app)
+
+
+@app.callback()
+def hychat() -> None:
+    """Chat with Tencent Hunyuan models."""

@@ -1,34 +1,18 @@
-"""`hychat "question"`: one answer, then exit. Also what reads a pipe."""
+"""`hychat "question"`: its options. What they do stands in `answer`, which is imported once there is a question."""
 
-import os
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from hychat import __version__
-from hychat.cli.output import Output, Verbosity
-from hychat.cli.reader import Wishes, read_turn
-from hychat.cli.stdin import read_file, read_stdin
-from hychat.config.load import load
-from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import ConversationNotFound, UsageError
-from hychat.domain.generation import Style
-from hychat.domain.message import Conversation, Part, TextPart
+from hychat.domain.choices import Style, Truncate
 from hychat.messages import _
-from hychat.paths import config_file
-from hychat.runtime import Runtime
-from hychat.session.fit import Truncate
 
 
 def _print_version(value: bool) -> None:
     if value:
-        Output.of_process().text(f"hychat {__version__}")
+        typer.echo(f"hychat {__version__}")
         raise typer.Exit
 
 
@@ -101,10 +85,12 @@ def ask(  # noqa: PLR0913 - one parameter an option
     quiet: _Quiet = False,
     verbose: _Verbose = False,
     no_color: _NoColour = False,
-    lang: _Language = None,
+    lang: _Language = None,  # noqa: ARG001 - read before the command line is, for the help
     version: _Version = None,  # noqa: ARG001 - its callback does the work
 ) -> int:
     """Ask a question; the exit code."""
+    from hychat.cli.answer import Asked, answer
+
     flags = {
         "model": model,
         "system": system,
@@ -113,102 +99,24 @@ def ask(  # noqa: PLR0913 - one parameter an option
         "max_tokens": max_tokens,
         "seed": seed,
         "think": think,
-        "language": lang,
         "save": False if no_save else None,
         "color": "never" if no_color else None,
     }
-    config = load(config_file(), os.environ).over(flags)
-    verbosity = Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
-    output = Output.of_process(verbosity, no_colour=config.color == "never")
-    wishes = Wishes(
-        as_json=as_json,
+    asked = Asked(
+        words=" ".join(question or ()),
+        prompt=prompt,
+        files=tuple(file or ()),
+        goes_on=goes_on,
+        resume=resume,
+        system=system,
+        truncate=truncate,
         extract=extract,
-        must_parse=schema is not None,
+        as_json=as_json,
+        schema=schema,
         streams=not no_stream,
         show_thinking=show_thinking,
         stats=stats,
+        quiet=quiet,
+        verbose=verbose,
     )
-    _refuse_both(
-        words := " ".join(question or ()), prompt, _("Give the question once: as an argument, or with --prompt.")
-    )
-    _refuse_both(goes_on, resume, _("Choose one of --continue and --resume."))
-    parts = _parts(words or prompt or "", file or ())
-    with _closing(Runtime(config, spawned=ctx.obj)) as runtime:
-        session = runtime.session(_conversation(runtime, goes_on=goes_on, resume=resume, system=system))
-        session.settings = replace(session.settings, json_schema=_schema(schema))
-        with _cancelled_by_ctrl_c() as cancel:
-            return read_turn(session.turn(parts, cancel, truncate=truncate), output, wishes)
-
-
-def _refuse_both(one: object, other: object, message: str) -> None:
-    if one and other:
-        raise UsageError(message)
-
-
-def _schema(argument: str | None) -> str | None:
-    if argument is None:
-        return None
-    from hychat.engine.grammar import load_schema
-
-    return load_schema(argument)
-
-
-def _parts(words: str, files: Sequence[Path]) -> tuple[Part, ...]:
-    """What is asked: files, piped data, then the words. Piped data without any words is the question itself.
-
-    Raises:
-        UsageError: There is nothing to ask.
-        InputUnreadable: A file or stdin is not text.
-    """
-    data = [read_file(path) for path in files]
-    piped = read_stdin()
-    words = words.encode("utf-8", "replace").decode()  # an argument may hold bytes that are no text
-    if words.strip():
-        return (*data, *([piped] if piped else []), TextPart(words))
-    if piped:
-        return (*data, TextPart(piped.attachment.text))
-    if data:
-        return tuple(data)
-    raise UsageError(
-        _("There is nothing to ask."),
-        hint=_('Give a question: hychat "why is the sky blue?", or pipe text in. See: hychat --help'),
-    )
-
-
-def _conversation(runtime: Runtime, *, goes_on: bool, resume: str | None, system: str | None) -> Conversation | None:
-    """The chat to go on with; None for a new one.
-
-    Raises:
-        ConversationNotFound: There is none to go on with, or none of that id.
-    """
-    if not goes_on and not resume:
-        return None
-    conversation = runtime.history().load(resume) if resume else runtime.history().latest()
-    if conversation is None:
-        raise ConversationNotFound(_("There is no chat to go on with yet."))
-    return conversation if system is None else replace(conversation, system=system)
-
-
-@contextmanager
-def _closing(runtime: Runtime) -> Iterator[Runtime]:
-    try:
-        yield runtime
-    finally:
-        runtime.close()
-
-
-@contextmanager
-def _cancelled_by_ctrl_c() -> Iterator[CancelToken]:
-    """A token that the first Ctrl+C sets; the second ends the program."""
-    cancel = CancelToken()
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        if cancel.is_set:
-            raise KeyboardInterrupt
-        cancel.set()
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield cancel
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return answer(asked, flags, ctx.obj)

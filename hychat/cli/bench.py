@@ -71,3 +71,7 @@ def _table(name: str, threads: str, rows: tuple[_Row, ...]) -> str:
     head = _("{model}, {threads} threads").format(model=name, threads=threads)
     lines = [f"{row.test:>8}  {mean(row.speeds):10.2f} ± {row.deviation:.2f} tok/s" for row in rows]
     return "\n".join([head, *lines])
+
+
+app = typer.Typer(name="bench", rich_markup_mode=None, add_completion=False)
+app.command(help=_("Measure how fast a model reads and writes here."))(bench)

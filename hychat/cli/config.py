@@ -13,7 +13,13 @@ from hychat.config.schema import KEYS, Key
 from hychat.messages import _
 from hychat.paths import config_file
 
-app = typer.Typer(name="config", help=_("Show and change the settings."), no_args_is_help=True)
+app = typer.Typer(
+    name="config",
+    help=_("Show and change the settings."),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 
 def _keys_from(incomplete: str) -> list[str]:

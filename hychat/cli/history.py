@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from hychat.history.results import ConversationSummary, SearchHit
     from hychat.history.store import HistoryStore
 
-app = typer.Typer(name="history", help=_("List, search, show and export chats."), no_args_is_help=True)
+app = typer.Typer(
+    name="history",
+    help=_("List, search, show and export chats."),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 
 class ExportFormat(StrEnum):

@@ -2,18 +2,15 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Final
 
-from hychat.cli.output import Output
 from hychat.cli.streams import OutputClosed, fill_closed_descriptors
 from hychat.domain.errors import ConfigError, HychatError
 from hychat.engine.spawn import Spawned
 from hychat.messages import LANGUAGES, _, choose_language, language_of_locale
 
 INTERRUPTED: Final = 130
-_USAGE_ERROR: Final = 2
 _LANGUAGE_FLAG: Final = "--lang"
 
 
@@ -21,7 +18,6 @@ def run(arguments: Sequence[str], spawned: Spawned | None = None) -> int:
     """Run a command; its exit code. `spawned` is an engine process that is already starting."""
     fill_closed_descriptors()
     choose_language(_language(arguments))
-    output = Output.of_process()
     from typer import TyperException
 
     from hychat.cli.app import app
@@ -31,16 +27,21 @@ def run(arguments: Sequence[str], spawned: Spawned | None = None) -> int:
     except OutputClosed:
         return 0
     except TyperException as error:
-        output.error(HychatError(error.format_message(), hint=_("See: hychat --help")))
-        return getattr(error, "exit_code", _USAGE_ERROR)
+        return _fail(HychatError(error.format_message(), hint=_("See: hychat --help")), arguments, error.exit_code)
     except HychatError as error:
-        output.error(error)
-        return error.exit_code
+        return _fail(error, arguments, error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last border: a user reads a sentence, the log has the rest
-        output.error(_unexpected(error))
-        return HychatError.exit_code
+    except Exception as error:  # noqa: BLE001 - the last border: a user reads a sentence, a file has the rest
+        return _fail(_unexpected(error), arguments, HychatError.exit_code)
+
+
+def _fail(error: HychatError, arguments: Sequence[str], exit_code: int) -> int:
+    """Tell what went wrong; the exit code."""
+    from hychat.cli.output import Output  # not needed where all goes well with `--help`
+
+    Output.of_process(no_colour="--no-color" in arguments).error(error)
+    return exit_code
 
 
 def _language(arguments: Sequence[str]) -> str:
@@ -63,6 +64,8 @@ def _language(arguments: Sequence[str]) -> str:
 
 def _unexpected(error: Exception) -> HychatError:
     """What to say of a defect in hychat, with its traceback kept where it does not frighten."""
+    import traceback
+
     from hychat.paths import cache_folder, private_folder
 
     place = ""

@@ -36,11 +36,9 @@ _INDENTING: Final = _LISTS | {"bullet_list_close", "ordered_list_close", "blockq
 _LINES: Final = "lines"
 """Key in a code token's `meta`: the first and last of its lines to show, counted from 1; None for the end."""
 
-_PARSER: Final = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST_NESTING}).enable(
-    ["table", "strikethrough"]
-)
 # Tags stay visible as text. An image becomes a link, so that its address is not lost; `<https://...>` is read as it is.
-_PARSER.disable(["image", "autolink"])
+_PARSER: Final = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST_NESTING})
+_PARSER.enable(["table", "strikethrough"]).disable(["image", "autolink"])
 
 
 @dataclass(frozen=True, slots=True)

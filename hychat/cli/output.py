@@ -137,7 +137,9 @@ class Output:
         self._tell(text, Verbosity.NORMAL, name_sgr=_YELLOW)
 
     def error(self, error: HychatError) -> None:
-        """Tell what went wrong, and what to do next."""
+        """Tell what went wrong, and what to do next, below the answer as far as it came."""
+        with suppress(OutputClosed, HychatError):  # the first error is the one to tell
+            self.end()
         hint = error.hint.replace("\n", "\n  ")
         self._tell(error.message + (f"\n  {hint}" if hint else ""), Verbosity.QUIET, name_sgr=_BOLD_RED)
 

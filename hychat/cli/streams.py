@@ -40,6 +40,7 @@ class Stream:
         """Whether rows may be painted over; a screen reader would read them again and again."""
         wants_colour = self.has_styles or bool(environment.get("FORCE_COLOR"))
         self.has_colour = wants_colour and not (no_colour or environment.get("NO_COLOR"))
+        """Colours what is ours; FORCE_COLOR does not turn a piped answer into a rendered one."""
         self.is_unicode = _take_any_character(file)
 
     def write(self, text: str) -> None:

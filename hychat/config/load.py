@@ -112,7 +112,7 @@ def entries(text: str, file: Path) -> tuple[Entry, ...]:
     Raises:
         ConfigError: It is not YAML, not a mapping, or says a key twice.
     """
-    import yaml
+    import yaml  # 8 ms, only where there is a config file
 
     try:
         root = yaml.compose(text, getattr(yaml, "CBaseLoader", yaml.BaseLoader))

@@ -75,7 +75,7 @@ def _removed(document: str, entry: Entry) -> str:
 
 def _scalar(text: str) -> str:
     """The text on one line of YAML, quoted only where it must be: numbers stand as they were typed."""
-    import yaml
+    import yaml  # 8 ms
 
     style = '"' if "\n" in text else "'" if text in UNSAID else None
     node = yaml.ScalarNode("tag:yaml.org,2002:str", text, style=style)

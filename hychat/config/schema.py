@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Final, NamedTuple, Protocol, get_args
 
+from hychat.domain.choices import Style
 from hychat.domain.errors import ConfigError
-from hychat.domain.generation import TEMPERATURE_RANGE, GenerationSettings, Style
+from hychat.domain.generation import TEMPERATURE_RANGE, GenerationSettings
 from hychat.messages import _
 
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
@@ -219,7 +220,7 @@ def key_named(name: str, place: str) -> Key:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # only when something is wrong
 
     keys = ", ".join(known)
     for near in get_close_matches(name, known, n=1):

@@ -7,14 +7,6 @@ from typing import Final
 TEMPERATURE_RANGE: Final = (0.1, 1.0)
 
 
-class Style(StrEnum):
-    """The manner an answer is asked for."""
-
-    FORMAL = "formal"
-    CASUAL = "casual"
-    FRIENDLY = "friendly"
-
-
 class StopReason(StrEnum):
     """Why an answer ended."""
 

@@ -4,7 +4,6 @@ A child that dies costs one answer, never the program: what was written stands, 
 request starts a new child and loads the model again.
 """
 
-import secrets
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -297,7 +296,7 @@ def _sampling(settings: GenerationSettings) -> wire.Sampling:
         top_p=1.0 if chosen.top_p is None else chosen.top_p,
         min_p=chosen.min_p or 0.0,
         repeat_penalty=1.0 if chosen.repeat_penalty is None else chosen.repeat_penalty,
-        seed=secrets.randbits(31) if chosen.seed is None else chosen.seed,
+        seed=chosen.seed or 0,
         max_tokens=chosen.max_tokens,
         grammar=grammar,
     )

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hychat.domain import codec
-from hychat.domain.generation import StopReason, Style
+from hychat.domain.choices import Style
+from hychat.domain.generation import StopReason
 from hychat.domain.message import Conversation, Message, Role
 from hychat.history.results import ConversationSummary, SearchHit
 from hychat.history.search import fold, snippet

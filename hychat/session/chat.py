@@ -1,11 +1,12 @@
 """A chat with a model: what one turn does, in order, told as events."""
 
-import secrets
+import os
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, assert_never
 
 from hychat.domain.cancel import CancelToken
+from hychat.domain.choices import Style, Truncate
 from hychat.domain.errors import HistoryError, HychatError, Interrupted, PromptTooLong
 from hychat.domain.event import (
     Channel,
@@ -19,16 +20,16 @@ from hychat.domain.event import (
     TurnFailed,
     TurnFinished,
 )
-from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Style, Usage
+from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Conversation, FilePart, Message, Part, Role, TextPart, ThoughtPart
 from hychat.engine.prompt.segments import Prompt
 from hychat.engine.prompt.thought import ThoughtParser
 from hychat.engine.protocol import Done, Engine, LoadedModel, Piece
 from hychat.session.compose import turn_of
-from hychat.session.fit import Truncate, cut_to_fit, room, split_turns, turns_to_drop
+from hychat.session.fit import cut_to_fit, room, split_turns, turns_to_drop
 
 _TITLE_CHARACTERS: Final = 60
-_SEED_BITS: Final = 31
+_SEED_BYTES: Final = 4
 
 
 class ConversationStore(Protocol):
@@ -228,7 +229,7 @@ class TokensOf(Protocol):
 
 def _seed(settings: GenerationSettings) -> int:
     """The seed asked for, else a fresh one: every answer knows the seed it was made with."""
-    return secrets.randbits(_SEED_BITS) if settings.seed is None else settings.seed
+    return int.from_bytes(os.urandom(_SEED_BYTES)) if settings.seed is None else settings.seed
 
 
 def title_of(message: Message) -> str:

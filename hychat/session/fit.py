@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final
 
+from hychat.domain.choices import Truncate
 from hychat.domain.message import FilePart, Message, Part, Role, TextPart
 
 _ANSWER_SHARE: Final = 4
@@ -15,13 +15,6 @@ _KEPT_SHARE: Final = 0.75
 """Dropping goes down to this share of the room, so that the next turns find their prefix in the KV cache."""
 _MOST_CHARACTERS_PER_TOKEN: Final = 16
 _CUT_STEP_CHARACTERS: Final = 8
-
-
-class Truncate(StrEnum):
-    """Which end of over-long data to cut off."""
-
-    HEAD = "head"
-    TAIL = "tail"
 
 
 @dataclass(frozen=True, slots=True)

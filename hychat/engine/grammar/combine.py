@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
+from itertools import chain, permutations, product
 from typing import Any, Final
 
 from hychat.domain.errors import SchemaError
-from hychat.engine.grammar.document import TYPES, Document, Schema, constraints, type_of, types_of
+from hychat.engine.grammar.document import MAX_PARTS, TYPES, Document, Schema, type_of, types_of
 from hychat.messages import _
 
 Combined = tuple[Schema, int]
@@ -23,7 +23,7 @@ class Combiner:
         """The constraints of a schema with `$ref` and `allOf` written out; None where they leave nothing."""
         if isinstance(schema, bool):
             return ({}, depth) if schema else None
-        said = constraints(schema, path)
+        said = self._document.constraints(schema, path)
         others = [(other, f"{path}/allOf/{index}") for index, other in enumerate(said.pop("allOf", []))]
         if pointer := said.pop("$ref", None):
             depth -= self._document.is_recursive(pointer, path)
@@ -42,11 +42,11 @@ class Combiner:
             said, depth = both, added[1]
         return said, depth
 
-    def are_exclusive(self, one: Schema | bool, other: Schema | bool, path: str) -> bool:
-        """Whether it is plain that no answer of ours to either schema satisfies the other."""
-        combined = [self.combine(schema, path, 1) for schema in (one, other)]
-        a, b = (both[0] if both else None for both in combined)
-        return a is None or b is None or (self._rejects(a, b, path) and self._rejects(b, a, path))
+    def are_exclusive(self, schemas: Iterable[Schema | bool], path: str) -> bool:
+        """Whether it is plain that no answer of ours to one of the schemas satisfies another."""
+        combined = [self.combine(schema, path, 1) for schema in schemas]
+        possible = [schema for schema, _depth in filter(None, combined)]
+        return all(self._rejects(one, other, path) for one, other in permutations(possible, 2))
 
     def _rejects(self, answered: Schema, schema: Schema, path: str) -> bool:
         """Whether it is plain that no answer of ours to the first satisfies the second."""
@@ -140,6 +140,12 @@ def _both(one: Any, other: Any) -> Any:
     return one if other is True else {"allOf": [one, other]}
 
 
+def _pairs(one: list[Any], other: list[Any]) -> list[Any]:
+    if len(one) * len(other) > MAX_PARTS:
+        raise SchemaError(_("The schema is too large: it has more than {most} parts.").format(most=MAX_PARTS))
+    return [_both(option, choice) for option, choice in product(one, other)]
+
+
 def _common_types(one: Any, other: Any) -> list[str]:
     mine, theirs = types_of({"type": one}), types_of({"type": other})
     both = [kind for kind in mine if kind in theirs]
@@ -159,5 +165,5 @@ _MERGED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "type": _common_types,
     "enum": _common_values,
     "required": lambda one, other: list(dict.fromkeys([*one, *other])),
-    "anyOf": lambda one, other: [_both(option, choice) for option in one for choice in other],
+    "anyOf": _pairs,
 }

@@ -12,6 +12,8 @@ Schema = dict[str, Any]
 """A schema that is an object; `true` and `false` are schemas too."""
 
 MAX_FILE_BYTES: Final = 1_000_000
+MAX_PARTS: Final = 50_000
+"""Most parts of a schema, references and branches written out."""
 
 TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "null")
 _KEYWORDS_OF_TYPE: Final = {
@@ -93,8 +95,21 @@ class Document:
     """A whole schema, whose parts may refer to one another."""
 
     def __init__(self, root: Schema | bool) -> None:
-        self.root = root
+        self._root = root
+        self._parts = 0
+        self._references: dict[str, frozenset[str]] = {}
         self._recursive: dict[str, bool] = {}
+
+    def constraints(self, schema: Schema, path: str) -> Schema:
+        """The keywords of a part that constrain, as `constraints` has them.
+
+        Raises:
+            SchemaError: Also where branches multiply beyond all measure.
+        """
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise SchemaError(_("The schema is too large: it has more than {most} parts.").format(most=MAX_PARTS))
+        return constraints(schema, path)
 
     def resolve(self, pointer: str, path: str) -> Schema | bool:
         """The schema that a `$ref` names: a JSON pointer (RFC 6901) in a fragment.
@@ -107,7 +122,7 @@ class Document:
                 _("{path}: `$ref` points to `{pointer}`, outside of the schema.").format(path=path, pointer=pointer),
                 hint=_("Put it under `$defs` and point to `#/$defs/name`."),
             )
-        found: Any = self.root
+        found: Any = self._root
         for token in unquote(pointer).split("/")[1:]:
             found = _member(found, token.replace("~1", "/").replace("~0", "~"))
         if not isinstance(found, dict | bool):
@@ -121,10 +136,15 @@ class Document:
             found: set[str] = set()
             todo = {pointer}
             while todo:
-                todo = {inner for outer in todo for inner in _references(self.resolve(outer, path))} - found
+                todo = {inner for outer in todo for inner in self._references_in(outer, path)} - found
                 found |= todo
             self._recursive[pointer] = pointer in found
         return self._recursive[pointer]
+
+    def _references_in(self, pointer: str, path: str) -> frozenset[str]:
+        if pointer not in self._references:
+            self._references[pointer] = frozenset(_references(self.resolve(pointer, path)))
+        return self._references[pointer]
 
 
 def _member(value: Any, token: str) -> Any:

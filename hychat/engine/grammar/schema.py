@@ -7,14 +7,13 @@ unless `additionalProperties` says so. A `format` not in `strings.FORMATS` is an
 """
 
 import json
-from itertools import combinations
 from typing import Final
 
 from hychat.domain.errors import SchemaError
 from hychat.engine.grammar import numbers
 from hychat.engine.grammar.characters import literal
 from hychat.engine.grammar.combine import Combiner
-from hychat.engine.grammar.document import Document, Schema, constraints, is_of_type, parse_schema, types_of
+from hychat.engine.grammar.document import Document, Schema, is_of_type, parse_schema, types_of
 from hychat.engine.grammar.gbnf import MAX_REPETITIONS, check_gbnf
 from hychat.engine.grammar.strings import FORMATS, fixed_text, free_string, other_key, pattern_string
 from hychat.engine.grammar.writer import NOTHING, GrammarWriter
@@ -26,8 +25,6 @@ DEFAULT_ITEMS: Final = 64
 """Most items of an array without `maxItems`."""
 MAX_EXTRAS: Final = 32
 """Most properties that the schema does not name."""
-MAX_STEPS: Final = 20_000
-"""Most schemas to convert, references and branches included."""
 
 
 def grammar_of_schema(schema_json: str) -> str:
@@ -59,16 +56,12 @@ class _Converter:
         self._document = document
         self._combiner = Combiner(document)
         self._known: dict[tuple[str, int], str | None] = {}
-        self._steps = 0
 
     def convert(self, schema: Schema | bool, path: str, depth: int) -> str | None:
         """An expression for a schema that may hold itself `depth` times more."""
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise SchemaError(_("The schema is too large: it has more than {most} parts.").format(most=MAX_STEPS))
         if schema is False:
             return self._nothing(path)
-        said = {} if schema is True else constraints(schema, path)
+        said = {} if schema is True else self._document.constraints(schema, path)
         match [*said]:
             case []:
                 return self._anything(path, depth)
@@ -117,9 +110,7 @@ class _Converter:
     def _branches(self, said: Schema, keyword: str, path: str, depth: int) -> str | None:
         rest = {other: value for other, value in said.items() if other != keyword}
         branches = [{"allOf": [rest, branch]} if rest else branch for branch in said[keyword]]
-        if keyword == "oneOf" and not all(
-            self._combiner.are_exclusive(one, other, path) for one, other in combinations(branches, 2)
-        ):
+        if keyword == "oneOf" and not self._combiner.are_exclusive(branches, path):
             sentence = _("{path}: an answer could fit several branches of `oneOf`.").format(path=path)
             raise SchemaError(sentence, hint=_("Use `anyOf`, or a required property with its own `const` in each."))
         options = [self.convert(branch, f"{path}/{keyword}/{i}", depth) for i, branch in enumerate(branches)]

@@ -7,11 +7,10 @@ in it, and no template can change one. Switches that some templates look for in 
 jinja2 is imported when the first prompt is rendered, in `sandbox`, which also says what a template cannot do.
 """
 
+import os
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from hychat.domain.errors import ModelRefused
@@ -21,18 +20,15 @@ from hychat.messages import _
 if TYPE_CHECKING:
     from hychat.engine.prompt.sandbox import ChatTemplate
 
-_REASON_LENGTH_SHOWN: Final = 200
 _PROBE: Final = (ChatTurn(is_user=True, text="?"),)
-
-Message = tuple[str, str]
-"""Role and content."""
+_REASON_LENGTH_SHOWN: Final = 200
 
 
 class JinjaBuilder:
     """Lays a chat out by a Jinja template."""
 
     def __init__(self, template: str, bos: str, eos: str) -> None:
-        """Take the template's text, and the texts of the tokens that it may write; nothing is compiled yet."""
+        """Take the template, and the tokens that it may write; nothing is compiled yet."""
         self._source = template
         self._bos = bos
         self._eos = eos
@@ -44,26 +40,23 @@ class JinjaBuilder:
         message of its own, then before the first question; contents as strings, then as lists of parts.
 
         Raises:
-            ModelRefused: The template is broken, complains, loses or mixes up contents, or does not end.
+            ModelRefused: The template is broken, complains, loses or mixes up messages, or does not end.
         """
-        complaints: list[str] = []
+        reasons = []
         for has_parts in (False, True):
             for messages in _forms(system, alternating(turns)):
                 try:
                     return self._prompt(messages, has_parts=has_parts, think=think)
                 except _Unfit as unfit:
-                    complaints.append(str(unfit))
-        raise ModelRefused(
-            _("The chat template in this model's file cannot be used: {reason}").format(reason=complaints[0]),
-            hint=_("Take another conversion of the model."),
-        )
+                    reasons.append(str(unfit))
+        raise _refused(reasons[0])
 
     def starts_in_thought(self, *, think: bool) -> bool:
         """Whether the text that the model writes next stands inside a thought that the prompt opened."""
-        if not may_think(self._source):
+        if not self.can_think:
             return False
         end = self.render("", _PROBE, think=think)[-1]
-        return end.is_control and _opens_thought(end.text)
+        return end.is_control and end.text.rfind("<think") > end.text.rfind("</think")
 
     @property
     def can_think(self) -> bool:
@@ -72,17 +65,24 @@ class JinjaBuilder:
 
     @cached_property
     def _template(self) -> "ChatTemplate":
-        from hychat.engine.prompt.sandbox import ChatTemplate
+        from hychat.engine.prompt.sandbox import ChatTemplate, TemplateFault  # imports jinja2: 40 ms
 
-        return ChatTemplate(self._source)
+        try:
+            return ChatTemplate(self._source)
+        except TemplateFault as fault:
+            raise _refused(_shown(fault)) from fault
 
-    def _prompt(self, messages: Sequence[Message], *, has_parts: bool, think: bool) -> Prompt:
+    def _prompt(self, turns: Sequence[tuple[str, str]], *, has_parts: bool, think: bool) -> Prompt:
         marks = _Marks()
-        handed = [{"role": role, "content": _content(marks.mark(text), has_parts)} for role, text in messages]
-        return joined(marks.filled(self._rendered(handed, think=think)))
+        messages = []
+        for role, text in turns:
+            mark = marks.mark(text)
+            messages.append({"role": role, "content": [{"type": "text", "text": mark}] if has_parts else mark})
+        return joined(marks.replaced(self._rendered(messages, think=think)))
 
     def _rendered(self, messages: object, *, think: bool) -> str:
-        from hychat.engine.prompt.sandbox import TemplateFault, TemplateTooCostly
+        template = self._template
+        from hychat.engine.prompt.sandbox import TemplateFault, TemplateTooCostly  # is imported by now
 
         variables = {
             "messages": messages,
@@ -95,14 +95,12 @@ class JinjaBuilder:
             "eos_token": self._eos,
         }
         try:
-            return self._template.render(variables)
-        except TemplateTooCostly as error:
-            raise ModelRefused(
-                _("The chat template in this model's file makes too much text or does not end."),
-                hint=_("The file may be hostile. Take the model from its maker."),
-            ) from error
-        except TemplateFault as error:
-            raise _Unfit(_shown(str(error))) from error
+            return template.render(variables)
+        except TemplateTooCostly as fault:
+            message = _("The chat template in this model's file makes too much text or does not end.")
+            raise ModelRefused(message, hint=_("Such a file may be hostile. Take the model from its maker.")) from fault
+        except TemplateFault as fault:
+            raise _Unfit(_shown(fault)) from fault
 
 
 def may_think(template: str) -> bool:
@@ -118,48 +116,49 @@ class _Marks:
     """Marks in the place of contents, and the contents. A mark cannot be guessed, so no content has one in it."""
 
     def __init__(self) -> None:
-        self._key = f"\ue000{secrets.randbits(64):020}:"  # a private character and digits: nothing that gets trimmed
+        self._key = f"\ue000{int.from_bytes(os.urandom(8)):020}."  # nothing that a template would trim or translate
         self._contents: list[str] = []
 
     def mark(self, content: str) -> str:
-        """What a template is handed for a content. Templates ask whether one is empty, so an empty one stays."""
+        """What a template is handed for a content; an empty one stays, because templates ask for that."""
         if not content:
             return ""
         self._contents.append(content)
         return f"{self._key}{len(self._contents) - 1:06}\ue000"
 
-    def filled(self, rendered: str) -> Iterator[Segment]:
-        """The rendered text as control text, with the contents in the place of their marks."""
-        controls = re.split(rf"{self._key}(\d{{6}})\ue000", rendered)
-        order = list(map(int, controls[1::2]))
-        if order != list(range(len(self._contents))):
+    def replaced(self, rendered: str) -> Iterator[Segment]:
+        """What was rendered, as control text, with the contents in the place of their marks."""
+        controls = re.split(rf"{re.escape(self._key)}(\d{{6}})\ue000", rendered)
+        places = [int(place) for place in controls[1::2]]
+        if places != list(range(len(self._contents))):
             raise _Unfit(_("it leaves out a message, or writes one twice or in another place"))
         for text, content in zip(controls[::2], (*self._contents, ""), strict=True):
             yield control(text)
             yield plain(content)
 
 
-def _forms(system: str, turns: Sequence[ChatTurn]) -> Iterator[list[Message]]:
+def _forms(system: str, turns: Sequence[ChatTurn]) -> Iterator[list[tuple[str, str]]]:
+    """Role and content of each message, first as it should be, then for templates that take no system message."""
     messages = [("user" if turn.is_user else "assistant", turn.text) for turn in turns]
     if not system.strip():
         yield messages
         return
     yield [("system", system), *messages]
-    first = next((place for place, (role, _text) in zip(count(), messages) if role == "user"), None)
-    if first is not None:
-        messages[first] = ("user", f"{system}\n\n{messages[first][1]}")
-        yield messages
+    for place, (role, text) in enumerate(messages):
+        if role == "user":
+            messages[place] = ("user", f"{system}\n\n{text}")
+            yield messages
+            return
 
 
-def _content(text: str, has_parts: bool) -> object:
-    return [{"type": "text", "text": text}] if has_parts else text
+def _refused(reason: str) -> ModelRefused:
+    return ModelRefused(
+        _("The chat template in this model's file cannot be used: {reason}").format(reason=reason),
+        hint=_("Take another conversion of the model."),
+    )
 
 
-def _opens_thought(text: str) -> bool:
-    return text.rfind("<think") > text.rfind("</think")
-
-
-def _shown(message: str) -> str:
+def _shown(fault: Exception) -> str:
     """A template's own words, fit for one line of a terminal."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in message).split())
-    return line[:_REASON_LENGTH_SHOWN]
+    printable = "".join(char if char.isprintable() else " " for char in str(fault))
+    return " ".join(printable.split())[:_REASON_LENGTH_SHOWN]

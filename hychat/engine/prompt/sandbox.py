@@ -58,7 +58,7 @@ _TESTS: Final = """
     lessthan lower lt mapping ne none number odd sameas sequence string true undefined upper
 """
 _MULTIPLYING: Final = frozenset({"*", "indent", "join", "replace", "tojson"})
-_TAKE, _STEPS, _TEXT = "#take", "#steps", "#text"  # filters that a template cannot name
+_TAKE, _STEPS, _TEXT = "#take", "#steps", "#text"  # filters; no name in Jinja starts so
 
 _FAULTS: Final = (
     *(TemplateError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError),
@@ -210,7 +210,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def compiled(self, source: str) -> Template:
         """The template, metered."""
         if len(source) > SOURCE_LIMIT:
-            raise _TooCostly("it is too long")
+            raise SecurityError(f"it is longer than {SOURCE_LIMIT} characters")
         tree = self.parse(source)
         _put_meter_in(tree)
         tree.set_environment(self)

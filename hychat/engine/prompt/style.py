@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from hychat.domain.generation import Style
+from hychat.domain.choices import Style
 
 Language = Literal["en", "zh"]
 
@@ -29,17 +29,20 @@ WORDING: Final[Mapping[Style, Mapping[Language, str]]] = {
 """What is asked for, by style and language of the message."""
 
 _NOT_PROSE: Final = re.compile(
-    r"```.*?(?:```|\Z) | `[^`\n]*` | \w+://\S+ | \"[^\"\n]*\" | “[^”]*” | 「[^」]*」 | 《[^》]*》",
+    r"(`{3,}).*?(?:\1|\Z) | `[^`\n]*` | \w+://\S+ | \"[^\"\n]*\" | “[^”]*” | 「[^」]*」 | 《[^》]*》",
     re.DOTALL | re.VERBOSE,
 )
 """Code, addresses and quotations: they are talked about, in whatever language."""
 _HAN: Final = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _KANA: Final = re.compile(r"[\u3041-\u30ff]")
-_LATIN_WORD: Final = re.compile(r"[A-Za-z][\w'’-]*")
+_LATIN_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_'’-]*")
+_WORDS: Final = re.compile(f"{_HAN.pattern}|{_LATIN_WORD.pattern}")
 _REQUEST_END: Final = re.compile(r"[\n:：]")
-_ENGLISH: Final = "a an are does do how in into is me of please the this to what with you"
+_ENGLISH: Final = "a an are do does explain how in into is me mean of please say the this to translate what with you"
 _ENGLISH_FRAME: Final = frozenset(_ENGLISH.split())
 _CHINESE_FRAME: Final = frozenset("的了是吗呢吧请把怎什么这那我你用写帮给和在有")
+"""Words that hold a sentence together; Chinese borrows English words, but not these, and the other way round."""
+_DATA_CHARACTERS_READ: Final = 4000
 
 
 def styled(text: str, style: Style | None) -> str:
@@ -53,16 +56,13 @@ def language_of(text: str) -> Language:
     """Whether a message is in Chinese or English.
 
     Chinese with English words in it is Chinese; English about a Chinese phrase is English. What stands before the first
-    colon or line break decides where it says anything: "翻译: The quick brown fox" asks in Chinese. Where neither is
-    found, as in bare figures or code, it is English.
+    colon or line break decides where it says anything: "翻译: The quick brown fox" asks in Chinese. A message of data
+    alone is in the language of its data; one without any words, as bare figures, is taken for English.
     """
     prose = _NOT_PROSE.sub(" ", text).strip()
     request = _REQUEST_END.split(prose, maxsplit=1)[0]
-    return _language_of_prose(request if _says_something(request) else prose)
-
-
-def _says_something(prose: str) -> bool:
-    return bool(_HAN.search(prose) or _LATIN_WORD.search(prose))
+    candidates = (request, prose, text[:_DATA_CHARACTERS_READ])
+    return _language_of_prose(next(filter(_WORDS.search, candidates), ""))
 
 
 def _language_of_prose(prose: str) -> Language:

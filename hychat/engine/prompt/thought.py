@@ -170,8 +170,9 @@ class ThoughtParser:
 
     def _say(self, text: str) -> None:
         """Give text out in the present channel, with the white space before it where that is text too."""
+        space = self._space_behind.pop(self._channel, "") + self._space
         if self._channel in self._spoken or not self._has_tags:
-            text = self._space_behind.pop(self._channel, "") + self._space + text
+            text = space + text
         self._space = ""
         self._is_fresh = False
         self._spoken.add(self._channel)

@@ -1,0 +1,48 @@
+# Everything a developer does, by name. `make` alone tells.
+PYTHON ?= .venv/bin/python
+BIN := $(dir $(PYTHON))
+LOCALES := hychat/messages/locale
+LAYOUT := --domain hychat --width 120 --init-missing --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
+
+help: ## Tell what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Make .venv with everything for development
+	python3 -m venv .venv
+	.venv/bin/pip install -e '.[dev]'
+
+check: lint types layers test ## All that must hold before a change is handed in
+
+lint: ## Style
+	$(BIN)ruff check .
+	$(BIN)ruff format --check .
+
+types: ## Types
+	$(BIN)mypy
+
+layers: ## Which module may import which
+	$(BIN)lint-imports
+
+test: ## Behaviour
+	$(PYTHON) -m pytest
+
+trials: ## Long runs of many random cases
+	$(PYTHON) -m pytest -m trial --timeout 1800
+
+bench: ## Speed and memory, as ratios; on a quiet machine
+	$(PYTHON) -m tests.bench
+
+format: ## Put the code into shape
+	$(BIN)ruff check --fix .
+	$(BIN)ruff format .
+
+messages: ## Bring the message catalogues up to date with the code
+	mkdir -p build
+	$(BIN)pybabel -q extract --no-default-keywords -k _ -k ngettext:1,2 --no-location --sort-output --width 120 \
+	    --project hychat -o build/hychat.pot hychat
+	for locale in en zh_CN; do \
+	    $(BIN)pybabel -q update $(LAYOUT) -i build/hychat.pot -d $(LOCALES) -l $$locale || exit 1; \
+	done
+	$(BIN)pybabel -q compile --domain hychat -d $(LOCALES)
+
+.PHONY: help setup check lint types layers test trials bench format messages

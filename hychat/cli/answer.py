@@ -1,0 +1,141 @@
+"""One question, one answer: from what was typed and piped to a turn of chat."""
+
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from hychat.cli.output import Output, Verbosity
+from hychat.cli.reader import Wishes, read_turn
+from hychat.cli.stdin import read_file, read_stdin
+from hychat.config.load import load
+from hychat.domain.cancel import CancelToken
+from hychat.domain.choices import Truncate
+from hychat.domain.errors import ConversationNotFound, UsageError
+from hychat.domain.message import Conversation, Part, TextPart
+from hychat.engine.spawn import Spawned
+from hychat.messages import _
+from hychat.paths import config_file
+from hychat.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was typed, but for the settings."""
+
+    words: str
+    prompt: str | None
+    files: tuple[Path, ...]
+    goes_on: bool
+    resume: str | None
+    system: str | None
+    truncate: Truncate | None
+    extract: bool
+    as_json: bool
+    schema: str | None
+    streams: bool
+    show_thinking: bool
+    stats: bool
+    quiet: bool
+    verbose: bool
+
+    @property
+    def verbosity(self) -> Verbosity:
+        """How much to tell on stderr."""
+        return Verbosity.QUIET if self.quiet else Verbosity.VERBOSE if self.verbose else Verbosity.NORMAL
+
+    @property
+    def wishes(self) -> Wishes:
+        """How to show the answer."""
+        return Wishes(
+            as_json=self.as_json,
+            extract=self.extract,
+            must_parse=self.schema is not None,
+            streams=self.streams,
+            show_thinking=self.show_thinking,
+            stats=self.stats,
+        )
+
+
+def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -> int:
+    """Ask, show the answer, and keep it; the exit code. `flags` are settings by key, None for one that was not typed."""
+    with closing(Runtime(load(config_file(), os.environ).over(flags), spawned=spawned)) as runtime:
+        output = Output.of_process(asked.verbosity, no_colour=runtime.config.color == "never")
+        _refuse_both(asked.words, asked.prompt, _("Give the question once: as an argument, or with --prompt."))
+        _refuse_both(asked.goes_on, asked.resume, _("Choose one of --continue and --resume."))
+        schema = _schema(asked.schema)
+        parts = _parts(asked.words or asked.prompt or "", asked.files)
+        session = runtime.session(_conversation(runtime, asked))
+        session.settings = replace(session.settings, json_schema=schema)
+        with _cancelled_by_ctrl_c() as cancel:
+            return read_turn(session.turn(parts, cancel, truncate=asked.truncate), output, asked.wishes)
+
+
+def _refuse_both(one: object, other: object, message: str) -> None:
+    if one and other:
+        raise UsageError(message)
+
+
+def _schema(argument: str | None) -> str | None:
+    if argument is None:
+        return None
+    from hychat.engine.grammar import load_schema
+
+    return load_schema(argument)
+
+
+def _parts(words: str, files: Sequence[Path]) -> tuple[Part, ...]:
+    """What is asked: files, piped data, then the words. Piped data without any words is the question itself.
+
+    Raises:
+        UsageError: There is nothing to ask.
+        InputUnreadable: A file or stdin is not text.
+    """
+    data = [read_file(path) for path in files]
+    piped = read_stdin()
+    words = words.encode("utf-8", "replace").decode()  # an argument may hold bytes that are no text
+    if words.strip():
+        return (*data, *([piped] if piped else []), TextPart(words))
+    if piped:
+        return (*data, TextPart(piped.attachment.text))
+    if data:
+        return tuple(data)
+    raise UsageError(
+        _("There is nothing to ask."),
+        hint=_('Give a question: hychat "why is the sky blue?", or pipe text in. See: hychat --help'),
+    )
+
+
+def _conversation(runtime: Runtime, asked: Asked) -> Conversation | None:
+    """The chat to go on with; None for a new one.
+
+    Raises:
+        ConversationNotFound: There is none to go on with, or none of that id.
+    """
+    if not asked.goes_on and not asked.resume:
+        return None
+    history = runtime.history()
+    conversation = history.load(asked.resume) if asked.resume else history.latest()
+    if conversation is None:
+        raise ConversationNotFound(_("There is no chat to go on with yet."))
+    return conversation if asked.system is None else replace(conversation, system=asked.system)
+
+
+@contextmanager
+def _cancelled_by_ctrl_c() -> Iterator[CancelToken]:
+    """A token that the first Ctrl+C sets; the second ends the program."""
+    cancel = CancelToken()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if cancel.is_set:
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)
