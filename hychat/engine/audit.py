@@ -77,7 +77,7 @@ _HUNYUAN_EOS: Final = {
     "hunyuan-dense": ("<｜hy_place▁holder▁no▁2｜>",),
 }
 """The right EOS of Hunyuan's two token families, by `tokenizer.ggml.pre`; 127960 and 120020 in the published models."""
-_HY_V3_EOS: Final = ("<｜hy_eos:opensource｜>", "<｜hy_eos｜>", "<｜hy_place▁holder▁no▁2｜>")
+_HY_V3_EOS: Final = ("<｜hy_eos:opensource｜>", "<｜hy_eos｜>", "<eos:6124c78e>", "<｜hy_place▁holder▁no▁2｜>")
 _OWN_LAYOUTS: Final = ("hunyuan-dense", "hunyuan-moe", "hy_v3")
 """Architectures whose prompts our own builders lay out, whether or not the file carries a template."""
 

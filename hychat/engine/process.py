@@ -30,7 +30,7 @@ from hychat.engine.gguf import read_header, split_bytes
 from hychat.engine.memory import machine_memory
 from hychat.engine.plan import Device, LoadPlan, plan
 from hychat.engine.prompt.choose import builder_for
-from hychat.engine.prompt.segments import Prompt
+from hychat.engine.prompt.segments import ChatTurn, Prompt, PromptBuilder
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece, result_of
 from hychat.messages import _
 
@@ -112,7 +112,7 @@ class EngineProcess:
             model_bytes=header.file_bytes if header.split_count == 1 else split_bytes(header),
         )
         child.watch_log(options.log_file)
-        metadata = yield from self._load_in_child(child, verdict, made, cancel)
+        metadata = yield from self._load_in_child(child, verdict, made, builder, cancel)
         return LoadedModel(
             name=options.name,
             builder=builder,
@@ -122,7 +122,7 @@ class EngineProcess:
         )
 
     def _load_in_child(
-        self, child: Child, verdict: AuditVerdict, made: LoadPlan, cancel: CancelToken
+        self, child: Child, verdict: AuditVerdict, made: LoadPlan, builder: PromptBuilder, cancel: CancelToken
     ) -> Generator[LoadProgress, None, dict[str, str]]:
         options = self._options
         with child.request() as (number, inbox), cancel.waking(lambda: inbox.put(None)):
@@ -138,6 +138,8 @@ class EngineProcess:
                     overrides=dict(verdict.overrides),
                 )
             )
+            # While the child loads: a template is compiled (40 ms), and a broken one is found.
+            builder.render("", (ChatTurn(is_user=True, text="?"),), think=False)
             while True:
                 reply = child.next_reply(inbox)
                 match reply:

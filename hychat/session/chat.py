@@ -48,11 +48,24 @@ class ConversationStore(Protocol):
 class _Draft:
     """An answer while it is written."""
 
+    parser: ThoughtParser | None = None
+    """Known once the model is."""
     thought: list[str] = field(default_factory=list)
     answer: list[str] = field(default_factory=list)
 
-    def take(self, event: TokenEvent) -> None:
-        (self.thought if event.channel is Channel.THOUGHT else self.answer).append(event.text)
+    def feed(self, text: str) -> list[TokenEvent]:
+        """Take the next text of the model; what it is."""
+        return self._take(self.parser.feed(text) if self.parser else [])
+
+    def finish(self) -> list[TokenEvent]:
+        """The last of it, which the parser may have held back; a second call has nothing more."""
+        parser, self.parser = self.parser, None
+        return self._take(parser.finish() if parser else [])
+
+    def _take(self, events: list[TokenEvent]) -> list[TokenEvent]:
+        for event in events:
+            (self.thought if event.channel is Channel.THOUGHT else self.answer).append(event.text)
+        return events
 
     def parts(self) -> tuple[Part, ...]:
         thought, answer = "".join(self.thought), "".join(self.answer)
@@ -96,9 +109,11 @@ class ChatSession:
         try:
             yield from self._answer(question, draft, cancel, truncate)
         except Interrupted:
+            yield from draft.finish()
             answer = self._message(question, draft, StopReason.CANCELLED, None)
             yield TurnFinished(answer, Usage())
         except HychatError as error:
+            yield from draft.finish()
             partial = self._message(question, draft, StopReason.CANCELLED, None) if draft.parts() else None
             if partial is not None:
                 yield from self._keep(partial)
@@ -114,26 +129,20 @@ class ChatSession:
         question, prompt = yield from self._fit(model, question, settings, cancel, truncate)
         yield from self._keep(question)
 
-        parser = ThoughtParser(starts_in_thought=model.builder.starts_in_thought(think=think))
+        draft.parser = ThoughtParser(model.builder.starts_in_thought(think=think))
         for event in self._engine.stream(prompt, settings, cancel):
             match event:
                 case Piece(text):
-                    yield from self._take(draft, parser.feed(text))
+                    yield from draft.feed(text)
                 case PrefillProgress() | LoadProgress():
                     yield event
                 case Done(stop, usage):
-                    yield from self._take(draft, parser.finish())
+                    yield from draft.finish()
                     answer = self._message(question, draft, stop, Receipt(model.name, settings, usage))
                     yield from self._keep(answer)
                     yield TurnFinished(answer, usage)
                 case _:
                     assert_never(event)
-
-    @staticmethod
-    def _take(draft: _Draft, events: Sequence[TokenEvent]) -> Iterator[TurnEvent]:
-        for event in events:
-            draft.take(event)
-            yield event
 
     @staticmethod
     def _message(question: Message, draft: _Draft, stop: StopReason, receipt: Receipt | None) -> Message:

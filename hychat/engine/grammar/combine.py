@@ -6,7 +6,8 @@ from itertools import chain, permutations, product
 from typing import Any, Final
 
 from hychat.domain.errors import SchemaError
-from hychat.engine.grammar.document import MAX_PARTS, TYPES, Document, Schema, type_of, types_of
+from hychat.engine.grammar.document import MAX_PARTS, Document
+from hychat.engine.grammar.keywords import TYPES, Schema, type_of, types_of
 from hychat.messages import _
 
 Combined = tuple[Schema, int]
@@ -21,15 +22,15 @@ class Combiner:
 
     def combine(self, schema: Schema | bool, path: str, depth: int) -> Combined | None:
         """The constraints of a schema with `$ref` and `allOf` written out; None where they leave nothing."""
-        if isinstance(schema, bool):
-            return ({}, depth) if schema else None
+        if schema is False or depth < 0:
+            return None
+        if schema is True:
+            return {}, depth
         said = self._document.constraints(schema, path)
         others = [(other, f"{path}/allOf/{index}") for index, other in enumerate(said.pop("allOf", []))]
         if pointer := said.pop("$ref", None):
             depth -= self._document.is_recursive(pointer, path)
             others.insert(0, (self._document.resolve(pointer, path), pointer))
-        if depth < 0:
-            return None
         return self._fold((said, depth), others, path)
 
     def _fold(self, first: Combined, others: list[tuple[Schema | bool, str]], path: str) -> Combined | None:
@@ -70,6 +71,8 @@ def _values(schema: Schema) -> list[Any] | None:
 def _answered_types(schema: Schema) -> set[str]:
     """Types that our answers have."""
     values = _values(schema)
+    if values is None and "type" not in schema and _has_branches(schema):
+        return _widened(TYPES)
     return _widened(types_of(schema) if values is None else map(type_of, values))
 
 
@@ -78,15 +81,22 @@ def _allowed_types(schema: Schema) -> set[str]:
     return _answered_types(schema) if _values(schema) is not None or "type" in schema else _widened(TYPES)
 
 
+def _has_branches(schema: Schema) -> bool:
+    return "anyOf" in schema or "oneOf" in schema
+
+
+_WIDER: Final = {"integer": "number"}
+
+
 def _widened(types: Iterable[str]) -> set[str]:
-    return {"number" if kind == "integer" else kind for kind in types}
+    return {_WIDER.get(kind, kind) for kind in types}
 
 
 def _lacks(answered: Schema, schema: Schema) -> bool:
     """Whether answers to the first never have a property that the second requires."""
-    is_closed = "properties" in answered and answered.get("additionalProperties", False) is False
+    names_all = "properties" in answered and answered.get("additionalProperties", False) is False
     present = {*answered.get("properties", ()), *answered.get("required", ())}
-    return is_closed and not present.issuperset(schema.get("required", ()))
+    return names_all and not _has_branches(answered) and not present.issuperset(schema.get("required", ()))
 
 
 # Merging
@@ -98,16 +108,16 @@ def merge(one: Schema, other: Schema, path: str) -> Schema | None:
     Raises:
         SchemaError: Both have a keyword for which no common value can be written.
     """
-    if _has_tuple(one, other) and _items(one) and _items(other) and _items(one) != _items(other):
+    if _has_tuple(one, other) and _items(one) and _items(other) and not _is_same(_items(one), _items(other)):
         sentence = _("{path}: `allOf` holds two kinds of `items`, and they cannot be combined.")
         raise SchemaError(sentence.format(path=path))
     merged = one | other | _properties(one, other)
     for keyword in one.keys() & other.keys() - {"properties", "additionalProperties"}:
-        if one[keyword] != other[keyword] or keyword in _MERGED:
-            if keyword not in _MERGED:
-                sentence = _("{path}: `allOf` holds `{keyword}` twice, and they cannot be combined.")
-                raise SchemaError(sentence.format(path=path, keyword=keyword))
+        if keyword in _MERGED:
             merged[keyword] = _MERGED[keyword](one[keyword], other[keyword])
+        elif not _is_same(one[keyword], other[keyword]):
+            sentence = _("{path}: `allOf` holds `{keyword}` twice, and they cannot be combined.")
+            raise SchemaError(sentence.format(path=path, keyword=keyword))
     return None if [] in (merged.get("type"), merged.get("enum")) else merged
 
 
@@ -135,7 +145,7 @@ def _property(schema: Schema, name: str) -> Any:
 
 
 def _both(one: Any, other: Any) -> Any:
-    if one is True or one == other:
+    if one is True or _is_same(one, other):
         return other
     return one if other is True else {"allOf": [one, other]}
 
@@ -147,15 +157,17 @@ def _pairs(one: list[Any], other: list[Any]) -> list[Any]:
 
 
 def _common_types(one: Any, other: Any) -> list[str]:
-    mine, theirs = types_of({"type": one}), types_of({"type": other})
-    both = [kind for kind in mine if kind in theirs]
-    has_integer = {"integer", "number"} <= {*mine, *theirs} and "integer" not in both and "number" not in both
-    return [*both, "integer"] if has_integer else both
+    mine, theirs = ({*types_of({"type": types})} for types in (one, other))
+    return [kind for kind in TYPES if {kind, _WIDER.get(kind)} & mine and {kind, _WIDER.get(kind)} & theirs]
 
 
 def _common_values(one: list[Any], other: list[Any]) -> list[Any]:
-    texts = {json.dumps(value, sort_keys=True) for value in other}  # to Python, 1 equals True
-    return [value for value in one if json.dumps(value, sort_keys=True) in texts]
+    return [value for value in one if any(_is_same(value, member) for member in other)]
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are written alike; to Python, 1 equals True."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 _MERGED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {

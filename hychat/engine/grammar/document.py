@@ -1,34 +1,17 @@
-"""A JSON schema as text and as a tree: opened, looked up by pointer, and refused where it would not be obeyed."""
+"""A JSON schema, from the text that a user gives to a tree whose parts are found by pointer."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote
 
 from hychat.domain.errors import InputUnreadable, SchemaError
+from hychat.engine.grammar.keywords import Schema, constraints_of
 from hychat.messages import _
-
-Schema = dict[str, Any]
-"""A schema that is an object; `true` and `false` are schemas too."""
 
 MAX_FILE_BYTES: Final = 1_000_000
 MAX_PARTS: Final = 50_000
 """Most parts of a schema, references and branches written out."""
-
-TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "null")
-_KEYWORDS_OF_TYPE: Final = {
-    "object": ("properties", "required", "additionalProperties"),
-    "array": ("items", "prefixItems", "additionalItems", "minItems", "maxItems"),
-    "string": ("minLength", "maxLength", "pattern", "format"),
-    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-}
-_ANNOTATIONS: Final = frozenset(
-    {
-        *("$schema", "$id", "$anchor", "$comment", "$defs", "definitions"),
-        *("title", "description", "default", "example", "examples"),
-        *("deprecated", "readOnly", "writeOnly", "contentEncoding", "contentMediaType"),
-    }
-)
 
 
 def load_schema(argument: str) -> str:
@@ -101,7 +84,7 @@ class Document:
         self._recursive: dict[str, bool] = {}
 
     def constraints(self, schema: Schema, path: str) -> Schema:
-        """The keywords of a part that constrain, as `constraints` has them.
+        """The keywords of a part that constrain, as `constraints_of` has them.
 
         Raises:
             SchemaError: Also where branches multiply beyond all measure.
@@ -109,7 +92,7 @@ class Document:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise SchemaError(_("The schema is too large: it has more than {most} parts.").format(most=MAX_PARTS))
-        return constraints(schema, path)
+        return constraints_of(schema, path)
 
     def resolve(self, pointer: str, path: str) -> Schema | bool:
         """The schema that a `$ref` names: a JSON pointer (RFC 6901) in a fragment.
@@ -143,7 +126,11 @@ class Document:
 
     def _references_in(self, pointer: str, path: str) -> frozenset[str]:
         if pointer not in self._references:
-            self._references[pointer] = frozenset(_references(self.resolve(pointer, path)))
+            try:
+                found = frozenset(_references_below(self.resolve(pointer, path)))
+            except SchemaError:  # perhaps only an example; where it is used, it is refused
+                found = frozenset()
+            self._references[pointer] = found
         return self._references[pointer]
 
 
@@ -153,107 +140,8 @@ def _member(value: Any, token: str) -> Any:
     return value[int(token)] if isinstance(value, list) and token.isdecimal() and int(token) < len(value) else None
 
 
-def _references(value: Any) -> Iterator[str]:
+def _references_below(value: Any) -> Iterator[str]:
     if isinstance(value, dict) and isinstance(value.get("$ref"), str):
         yield value["$ref"]
     for member in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _references(member)
-
-
-# Keywords
-
-
-def _is_schema(value: Any) -> bool:
-    return isinstance(value, dict | bool)
-
-
-def _are_schemas(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_schema, value))
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return _is_number(value) and value >= 0 and value == int(value)
-
-
-def _is_type(value: Any) -> bool:
-    return value in TYPES if isinstance(value, str) else isinstance(value, list) and bool(value) and _are_types(value)
-
-
-def _are_types(values: list[Any]) -> bool:
-    return all(isinstance(value, str) and value in TYPES for value in values)
-
-
-_ALLOWED: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "$ref": _is_text,
-    "type": _is_type,
-    "enum": lambda value: isinstance(value, list) and bool(value),
-    "const": lambda _value: True,
-    **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), _are_schemas),
-    "properties": lambda value: isinstance(value, dict) and all(map(_is_schema, value.values())),
-    "required": lambda value: isinstance(value, list) and all(map(_is_text, value)),
-    "items": lambda value: _is_schema(value) or _are_schemas(value),
-    **dict.fromkeys(("additionalProperties", "additionalItems"), _is_schema),
-    **dict.fromkeys(("minItems", "maxItems", "minLength", "maxLength"), _is_count),
-    **dict.fromkeys(("pattern", "format"), _is_text),
-    **dict.fromkeys(_KEYWORDS_OF_TYPE["number"], _is_number),
-}
-"""The keywords that are obeyed, and what each may hold."""
-
-
-def constraints(schema: Schema, path: str) -> Schema:
-    """The keywords of a schema that constrain.
-
-    Raises:
-        SchemaError: A keyword would not be obeyed, or holds what JSON Schema does not allow.
-    """
-    for keyword, value in schema.items():
-        if keyword in _ANNOTATIONS or keyword.startswith("x-"):
-            continue
-        if keyword not in _ALLOWED:
-            sentence = _("{path}: the keyword `{keyword}` is not supported.").format(path=path, keyword=keyword)
-            raise SchemaError(sentence, hint=_("Supported: {keywords}.").format(keywords=", ".join(_ALLOWED)))
-        if not _ALLOWED[keyword](value):
-            sentence = _("{path}: `{keyword}` holds what JSON Schema does not allow there.")
-            raise SchemaError(sentence.format(path=path, keyword=keyword))
-    return {keyword: value for keyword, value in schema.items() if keyword in _ALLOWED}
-
-
-def types_of(schema: Schema) -> tuple[str, ...]:
-    """The types that a schema allows: those it names, else those its keywords speak of, else all."""
-    if "type" not in schema:
-        spoken_of = tuple(kind for kind, keywords in _KEYWORDS_OF_TYPE.items() if schema.keys() & set(keywords))
-        return spoken_of or tuple(kind for kind in TYPES if kind != "integer")
-    named = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return tuple(kind for kind in dict.fromkeys(named) if kind != "integer" or "number" not in named)
-
-
-def type_of(value: Any) -> str:
-    """The type of a JSON value; a whole number is an integer."""
-    for kind, python_types in _PYTHON_TYPES.items():
-        if isinstance(value, python_types):
-            return kind
-    return "integer" if isinstance(value, int) or value.is_integer() else "number"
-
-
-_PYTHON_TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
-    "boolean": bool,
-    "null": type(None),
-    "string": str,
-    "array": list,
-    "object": dict,
-}
-
-
-def is_of_type(value: Any, schema: Schema) -> bool:
-    """Whether the schema's `type` allows a value."""
-    kind = type_of(value)
-    types = types_of({"type": schema["type"]}) if "type" in schema else TYPES
-    return kind in types or (kind == "integer" and "number" in types)
+        yield from _references_below(member)

@@ -1,16 +1,12 @@
-"""GBNF, the grammar notation of llama.cpp, read and checked.
+"""GBNF, the grammar notation of llama.cpp, read more strictly than there.
 
-llama.cpp answers a grammar it cannot take with a null pointer, which then crashes the process, and takes some that make
-it hang: a repetition whose bounds are the wrong way round, a left recursion behind a rule that is empty by a detour.
-So each grammar is checked here first, more strictly than there: whatever passes, loads. The notation is described in
-llama.cpp's `grammars/README.md`; the limits are those of `src/llama-grammar.cpp`.
+The notation is described in llama.cpp's `grammars/README.md`; the limits are those of `src/llama-grammar.cpp`. Refused,
+though llama.cpp takes them: an empty class, a range that runs backwards, an upper bound that it takes for none, a rule
+defined twice, bounds the wrong way round (which never end), and tokens (`<[1]>`, `<token>`), which belong to one model.
 """
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
-from itertools import chain, repeat
 from typing import Final
 
 from hychat.domain.errors import SchemaError
@@ -25,10 +21,6 @@ MAX_ELEMENTS: Final = 1_000_000
 """Most elements once repetitions are written out; 8 bytes each, and llama.cpp keeps several copies."""
 MAX_NESTING: Final = 50
 """Deepest parentheses: llama.cpp reads them by recursion."""
-MAX_CHAIN: Final = 500
-"""Most rules that may begin with one another: llama.cpp follows them by recursion."""
-MAX_BEGINNINGS: Final = 2000
-"""Most places where the text of one rule may begin: llama.cpp tries each token at each of them, 0.4 ms a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +62,18 @@ Rule = tuple[tuple[Item, ...], ...]
 """Alternatives, each a sequence."""
 
 
-def check_gbnf(text: str, root: str = "root") -> dict[str, Rule]:
-    """Check a grammar.
-
-    Returns:
-        Its rules by name; groups have become rules of their own, named with an underscore.
+def read_gbnf(text: str) -> dict[str, Rule]:
+    """The rules of a grammar by name; groups have become rules of their own, named with an underscore.
 
     Raises:
-        SchemaError: llama.cpp could not load it, or would hang or overflow; the message names line and column or rule.
+        SchemaError: It breaks the notation or a limit, or names a rule that is not there; the message says where.
     """
     if len(text) > MAX_CHARACTERS:
         raise SchemaError(_("The grammar is longer than {most} characters.").format(most=MAX_CHARACTERS))
     reader = _Reader(text)
     reader.read()
-    if root not in reader.rules:
-        raise SchemaError(_("The grammar has no rule `{rule}` to begin with.").format(rule=root))
-    _check_beginnings(reader.rules)
     return reader.rules
 
-
-# Reading
 
 _BLANK: Final = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
 _BLANK_LINES: Final = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)*")
@@ -355,69 +339,3 @@ def _width(item: Item) -> int:
         case Reference():
             once = 1
     return once * item.least + (item.most != item.least)
-
-
-# Checking
-
-
-def _check_beginnings(rules: Mapping[str, Rule]) -> None:
-    """Refuse what recurs before it has read a character, and what may begin in too many ways."""
-    empty = _empty_rules(rules)
-    for name, rule in rules.items():
-        if any(item.most is None and _may_be_empty(Item(item.symbol), empty) for item in chain.from_iterable(rule)):
-            raise SchemaError(_("Grammar rule `{name}` repeats nothing for ever.").format(name=_shown(name)))
-    begins_with = {name: [*_first_symbols(rule, empty)] for name, rule in rules.items()}
-    graph = {name: [s.rule for s in symbols if isinstance(s, Reference)] for name, symbols in begins_with.items()}
-    try:
-        order = [*TopologicalSorter(graph).static_order()]
-    except CycleError as error:
-        raise SchemaError(
-            _("Grammar rule `{name}` begins with itself.").format(name=_shown(error.args[1][0]))
-        ) from None
-    depths: dict[str, int] = {}
-    ways: dict[str, int] = {}
-    for name in order:
-        depths[name] = 1 + max((depths[rule] for rule in graph[name]), default=0)
-        ways[name] = len(begins_with[name]) + sum(ways[rule] for rule in graph[name])
-        if depths[name] > MAX_CHAIN:
-            raise SchemaError(_("Grammar rule `{name}` is nested too deeply.").format(name=_shown(name)))
-        if ways[name] > MAX_BEGINNINGS:
-            raise SchemaError(_("Grammar rule `{name}` has too many alternatives.").format(name=_shown(name)))
-
-
-def _empty_rules(rules: Mapping[str, Rule]) -> set[str]:
-    """Rules that may stand for no text at all."""
-    empty: set[str] = set()
-    for _pass in range(MAX_CHAIN):
-        before = len(empty)
-        for name, rule in rules.items():
-            if any(all(_may_be_empty(item, empty) for item in sequence) for sequence in rule):
-                empty.add(name)
-        if len(empty) == before:
-            return empty
-    raise SchemaError(_("The grammar has too many rules that may be empty."))
-
-
-def _may_be_empty(item: Item, empty: set[str]) -> bool:
-    match item.symbol:
-        case Literal(text):
-            return not text or not item.least
-        case CharacterClass():
-            return not item.least
-        case Reference(rule):
-            return rule in empty or not item.least
-
-
-def _first_symbols(rule: Rule, empty: set[str]) -> Iterator[Symbol]:
-    """The symbols that a rule may begin with, each as often as llama.cpp will look at it."""
-    for sequence in rule:
-        for item in sequence:
-            times = (item.most or 1) if _may_be_empty(Item(item.symbol), empty) else 1
-            yield from repeat(item.symbol, times)
-            if not _may_be_empty(item, empty):
-                break
-
-
-def _shown(name: str) -> str:
-    """The name the author gave: that of a group is ours."""
-    return name.partition("_")[0]

@@ -12,9 +12,11 @@ from typing import Final
 from hychat.domain.errors import SchemaError
 from hychat.engine.grammar import numbers
 from hychat.engine.grammar.characters import literal
+from hychat.engine.grammar.check import check_gbnf
 from hychat.engine.grammar.combine import Combiner
-from hychat.engine.grammar.document import Document, Schema, is_of_type, parse_schema, types_of
-from hychat.engine.grammar.gbnf import MAX_REPETITIONS, check_gbnf
+from hychat.engine.grammar.document import Document, parse_schema
+from hychat.engine.grammar.gbnf import MAX_REPETITIONS
+from hychat.engine.grammar.keywords import Schema, is_of_type, types_of
 from hychat.engine.grammar.strings import FORMATS, fixed_text, free_string, other_key, pattern_string
 from hychat.engine.grammar.writer import NOTHING, GrammarWriter
 from hychat.messages import _
@@ -53,32 +55,29 @@ class _Converter:
     def __init__(self, document: Document) -> None:
         self.writer = GrammarWriter()
         self.dead_end = "#"
-        self._document = document
         self._combiner = Combiner(document)
         self._known: dict[tuple[str, int], str | None] = {}
 
     def convert(self, schema: Schema | bool, path: str, depth: int) -> str | None:
         """An expression for a schema that may hold itself `depth` times more."""
-        if schema is False:
+        combined = self._combiner.combine(schema, path, depth)
+        if combined is None:
             return self._nothing(path)
-        said = {} if schema is True else self._document.constraints(schema, path)
-        match [*said]:
-            case []:
-                return self._anything(path, depth)
-            case ["$ref"]:
-                return self._reference(said["$ref"], path, depth)
-            case ["allOf"] if len(said["allOf"]) == 1:
-                return self.convert(said["allOf"][0], f"{path}/allOf/0", depth)
-        combined = self._combiner.combine(said, path, depth)
-        return self._combined(combined[0], path, combined[1]) if combined else self._nothing(path)
+        key = (json.dumps(combined[0]), combined[1])
+        if key not in self._known:
+            home = schema.get("$ref", path) if isinstance(schema, dict) else path
+            self._known[key] = self._expression(*combined, home)
+        return self._known[key]
 
-    def _combined(self, said: Schema, path: str, depth: int) -> str | None:
-        """The same for a schema without `$ref` and `allOf`."""
+    def _expression(self, said: Schema, depth: int, path: str) -> str | None:
+        """The same for constraints without `$ref` and `allOf`."""
         for keyword in ("anyOf", "oneOf"):
             if keyword in said:
                 return self._branches(said, keyword, path, depth)
         if "enum" in said or "const" in said:
             return self._values(said, path)
+        if not said:
+            depth -= 1  # a value that is left open may hold others
         return self._either("value", [self._of_type(kind, said, path, depth) for kind in types_of(said)])
 
     def _nothing(self, path: str) -> str | None:
@@ -88,24 +87,6 @@ class _Converter:
     def _either(self, kind: str, options: list[str | None]) -> str | None:
         possible = [option for option in options if option is not None]
         return self.writer.either(kind, possible) if possible else None
-
-    def _anything(self, path: str, depth: int) -> str | None:
-        """Any value, which holds others to `depth` levels."""
-        if depth < 0:
-            return self._nothing(path)
-        key = ("", depth)
-        if key not in self._known:
-            self._known[key] = self._combined({}, path, depth - 1)
-        return self._known[key]
-
-    def _reference(self, pointer: str, path: str, depth: int) -> str | None:
-        depth -= self._document.is_recursive(pointer, path)
-        if depth < 0:
-            return self._nothing(path)
-        key = (pointer, depth)
-        if key not in self._known:
-            self._known[key] = self.convert(self._document.resolve(pointer, path), pointer, depth)
-        return self._known[key]
 
     def _branches(self, said: Schema, keyword: str, path: str, depth: int) -> str | None:
         rest = {other: value for other, value in said.items() if other != keyword}

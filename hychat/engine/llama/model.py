@@ -126,6 +126,12 @@ class Model:
                 return buffer[:count]
             capacity = -count
 
+    def with_bos(self, tokens: list[int]) -> list[int]:
+        """The prompt with the BOS token that its vocabulary asks for, where the template did not write it."""
+        bos: int = lib.llama_vocab_bos(self.vocab)
+        needs_bos = lib.llama_vocab_get_add_bos(self.vocab) and bos >= 0 and tokens[:1] != [bos]
+        return [bos, *tokens] if needs_bos else tokens
+
     def piece(self, token: int) -> bytes:
         """The bytes a token stands for; nothing for a control token, but for the tags of thoughts."""
         known = self._pieces.get(token)

@@ -171,7 +171,7 @@ class Scheduler:
         for text, is_control in prompt:
             written = None if is_control else self._tokens_of_answer.get(text)
             tokens += written if written is not None else self._model.tokenize([(text, is_control)])
-        return tokens
+        return self._model.with_bos(tokens)
 
     def _end_cancelled(self) -> None:
         if not self._cancelled:

@@ -82,7 +82,7 @@ class HunyuanBuilder:
 
     def starts_in_thought(self, *, think: bool) -> bool:
         """Whether the text that the model writes next stands inside a thought that the prompt opened."""
-        return bool(self._thought(think=think)) and think
+        return think and bool(self._thought(think=True))
 
     def _segments(self, system: str, turns: Sequence[ChatTurn], *, think: bool) -> Iterator[Segment]:
         layout = self.layout

@@ -42,14 +42,14 @@ class JinjaBuilder:
         Raises:
             ModelRefused: The template is broken, complains, loses or mixes up messages, or does not end.
         """
-        reasons = []
+        complaints = []
         for has_parts in (False, True):
             for messages in _forms(system, alternating(turns)):
                 try:
                     return self._prompt(messages, has_parts=has_parts, think=think)
                 except _Unfit as unfit:
-                    reasons.append(str(unfit))
-        raise _refused(reasons[0])
+                    complaints.append(str(unfit))
+        raise _refused(complaints[0])
 
     def starts_in_thought(self, *, think: bool) -> bool:
         """Whether the text that the model writes next stands inside a thought that the prompt opened."""
@@ -70,7 +70,7 @@ class JinjaBuilder:
         try:
             return ChatTemplate(self._source)
         except TemplateFault as fault:
-            raise _refused(_shown(fault)) from fault
+            raise _refused(_unusable(fault)) from fault
 
     def _prompt(self, turns: Sequence[tuple[str, str]], *, has_parts: bool, think: bool) -> Prompt:
         marks = _Marks()
@@ -100,7 +100,7 @@ class JinjaBuilder:
             message = _("The chat template in this model's file makes too much text or does not end.")
             raise ModelRefused(message, hint=_("Such a file may be hostile. Take the model from its maker.")) from fault
         except TemplateFault as fault:
-            raise _Unfit(_shown(fault)) from fault
+            raise _Unfit(_unusable(fault)) from fault
 
 
 def may_think(template: str) -> bool:
@@ -109,7 +109,7 @@ def may_think(template: str) -> bool:
 
 
 class _Unfit(Exception):
-    """The template does not take the chat in this form; the text says why."""
+    """The template does not take the chat in this form; the text tells the user why."""
 
 
 class _Marks:
@@ -131,7 +131,9 @@ class _Marks:
         controls = re.split(rf"{re.escape(self._key)}(\d{{6}})\ue000", rendered)
         places = [int(place) for place in controls[1::2]]
         if places != list(range(len(self._contents))):
-            raise _Unfit(_("it leaves out a message, or writes one twice or in another place"))
+            raise _Unfit(
+                _("The chat template in this model's file loses a message, or writes one twice or out of order.")
+            )
         for text, content in zip(controls[::2], (*self._contents, ""), strict=True):
             yield control(text)
             yield plain(content)
@@ -151,14 +153,12 @@ def _forms(system: str, turns: Sequence[ChatTurn]) -> Iterator[list[tuple[str, s
             return
 
 
-def _refused(reason: str) -> ModelRefused:
-    return ModelRefused(
-        _("The chat template in this model's file cannot be used: {reason}").format(reason=reason),
-        hint=_("Take another conversion of the model."),
-    )
+def _refused(message: str) -> ModelRefused:
+    return ModelRefused(message, hint=_("Take another conversion of the model."))
 
 
-def _shown(fault: Exception) -> str:
-    """A template's own words, fit for one line of a terminal."""
+def _unusable(fault: Exception) -> str:
+    """What a user reads of a fault: the template's own words, in one line and without control characters."""
     printable = "".join(char if char.isprintable() else " " for char in str(fault))
-    return " ".join(printable.split())[:_REASON_LENGTH_SHOWN]
+    reason = " ".join(printable.split())[:_REASON_LENGTH_SHOWN]
+    return _("The chat template in this model's file cannot be used: {reason}").format(reason=reason)
