@@ -5,6 +5,7 @@
     data_folder()               what cannot be made again
     history_file()              the conversations, in it
     cache_folder()              what can be made again
+    states_folder()             KV caches of conversations, in it
     log_file()                  what the engine says
 
 Nothing is created by asking; `private_folder` makes a folder when something is first written into it.
@@ -48,6 +49,11 @@ def history_file() -> Path:
 def cache_folder() -> Path:
     """What may be deleted at any time."""
     return _user().user_cache_path
+
+
+def states_folder() -> Path:
+    """KV caches of conversations, in the cache folder."""
+    return cache_folder() / "states"
 
 
 def log_file() -> Path:

@@ -11,8 +11,9 @@ from hychat.engine.child import Child
 from hychat.engine.process import EngineOptions, EngineProcess
 from hychat.engine.protocol import BenchResult, Engine, result_of
 from hychat.engine.spawn import Spawned
+from hychat.history.states import KvStates
 from hychat.history.store import HistoryStore
-from hychat.paths import history_file, log_file, private_folder
+from hychat.paths import history_file, log_file, private_folder, states_folder
 from hychat.session.chat import ChatSession
 
 ECHO = "echo"
@@ -63,6 +64,9 @@ class Runtime:
             defaults=spec.defaults,
         )
 
+    def _states(self, model: str) -> KvStates | None:
+        return None if model == ECHO else KvStates(states_folder(), locate(model).path)
+
     def history(self) -> HistoryStore:
         """The conversations on disk."""
         if self._history is None:
@@ -83,6 +87,7 @@ class Runtime:
             settings=config.generation,
             style=config.style,
             store=self.history() if config.save else None,
+            states=self._states(model) if config.save else None,
         )
 
     def measure(

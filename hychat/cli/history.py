@@ -11,7 +11,7 @@ import typer
 
 from hychat.cli.output import Output
 from hychat.messages import _, ngettext
-from hychat.paths import history_file
+from hychat.paths import history_file, states_folder
 
 if TYPE_CHECKING:
     from hychat.history.results import ConversationSummary, SearchHit
@@ -99,10 +99,13 @@ def rename(chat: _Id, title: _Title) -> None:
 @app.command(help=_("Delete chats for good."))
 def rm(chats: _Ids) -> None:
     """Says what was deleted; an id that is not known stops it."""
+    from hychat.history.states import forget_state
+
     output = Output.of_process()
     with _history() as history:
         for chat in chats:
             summary = history.delete(chat)
+            forget_state(states_folder(), summary.id)
             output.note(_("Deleted {id}: {title}").format(id=summary.id, title=summary.title))
 
 

@@ -86,6 +86,14 @@ class EchoEngine:
             yield Piece(piece)
         yield Done(stop, Usage(prompt_tokens=total, generated_tokens=said))
 
+    def keep(self, path: str) -> bool:  # noqa: ARG002 - the protocol's
+        """It has no KV cache."""
+        return False
+
+    def recall(self, path: str) -> bool:  # noqa: ARG002 - the protocol's
+        """It has no KV cache."""
+        return False
+
     def bench(self, *, prompt_tokens: int, generated_tokens: int, repetitions: int) -> BenchResult:  # noqa: ARG002
         """It has no speed."""
         return BenchResult((0.0,) * repetitions, (0.0,) * repetitions)

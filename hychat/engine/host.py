@@ -172,6 +172,7 @@ def _redirect_output(log_file: str | None) -> None:
 
 def main() -> None:
     """Serve the two file descriptors given as arguments."""
+    os.umask(0o077)  # what it writes, logs and KV states, is the user's alone
     os.setsid()  # Ctrl+C and a closed terminal are the parent's to handle
     read_fd, write_fd = int(sys.argv[1]), int(sys.argv[2])
     Host(wire.Wire(read_fd, write_fd)).run()

@@ -5,7 +5,7 @@ request starts a new child and loads the model again.
 """
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -67,6 +67,8 @@ class EngineProcess:
         self._child = child
         self._loaded: LoadedModel | None = None
         self._lock = threading.Lock()
+        self._last_request = 0
+        """The request answered last, in the child that lives."""
 
     def open(self, cancel: CancelToken) -> Generator[LoadProgress, None, LoadedModel]:
         """Load the model and return it; progress comes on the way, none when it already is loaded.
@@ -195,6 +197,8 @@ class EngineProcess:
                 with cancel.waking(lambda: inbox.put(None)):
                     for event in self._events(child, number, inbox, cancel):
                         is_over = isinstance(event, Done)
+                        if is_over:
+                            self._last_request = number
                         yield event
             finally:
                 if not is_over:  # the reader went away, or an error ends the stream
@@ -219,6 +223,24 @@ class EngineProcess:
                     child.send(wire.Cancel(number))
                 case _:
                     raise child.ended()
+
+    def keep(self, path: str) -> bool:
+        """Write the KV cache that the last answer left to a file; False where that is not possible."""
+        return self._exchange_state(lambda number: wire.SaveState(number, self._last_request, path))
+
+    def recall(self, path: str) -> bool:
+        """Read a KV cache that `keep` wrote; False where it does not fit this model, or took the engine down."""
+        return self._exchange_state(lambda number: wire.LoadState(number, path))
+
+    def _exchange_state(self, frame: Callable[[int], wire.SaveState | wire.LoadState]) -> bool:
+        """A KV state only saves time: whatever goes wrong with it is no error."""
+        child = self._child
+        if child is None or not child.is_alive:
+            return False
+        with child.request() as (number, inbox):
+            child.send(frame(number))
+            reply = child.next_reply(inbox)
+            return isinstance(reply, wire.StateReady) and reply.tokens > 0
 
     def bench(self, *, prompt_tokens: int, generated_tokens: int, repetitions: int) -> BenchResult:
         """Measure the model's speed. Raises as `open`."""

@@ -78,6 +78,14 @@ class Engine(Protocol):
         """
         ...
 
+    def keep(self, path: str) -> bool:
+        """Write the KV cache that the last answer left to a file; False where that is not possible."""
+        ...
+
+    def recall(self, path: str) -> bool:
+        """Read a KV cache that `keep` wrote; False where it does not fit this model. The model must be open."""
+        ...
+
     def bench(self, *, prompt_tokens: int, generated_tokens: int, repetitions: int) -> BenchResult:
         """Measure the model's speed. Raises as `open`."""
         ...

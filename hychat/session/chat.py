@@ -30,6 +30,7 @@ from hychat.session.fit import cut_to_fit, room, split_turns, turns_to_drop
 
 _TITLE_CHARACTERS: Final = 60
 _SEED_BYTES: Final = 4
+_WORTH_KEEPING_SECONDS: Final = 1.0
 
 
 class ConversationStore(Protocol):
@@ -41,6 +42,22 @@ class ConversationStore(Protocol):
         Raises:
             HistoryError: It cannot be written.
         """
+        ...
+
+
+class StateCache(Protocol):
+    """Where KV caches are kept between runs."""
+
+    def find(self, conversation: str) -> str | None:
+        """The file of a conversation's KV cache, if there is one."""
+        ...
+
+    def place(self, conversation: str) -> str | None:
+        """Where to write one; None where that is not possible."""
+        ...
+
+    def settle(self, conversation: str) -> None:
+        """The file at `place` is written."""
         ...
 
 
@@ -78,7 +95,7 @@ class ChatSession:
     `conversation`, `style` and `settings` may be set between turns; a turn takes them as it finds them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a chat
         self,
         engine: Engine,
         conversation: Conversation,
@@ -86,10 +103,13 @@ class ChatSession:
         settings: GenerationSettings = GenerationSettings(),  # noqa: B008 - frozen
         style: Style | None = None,
         store: ConversationStore | None = None,
+        states: StateCache | None = None,
     ) -> None:
-        """Without a store nothing is kept."""
+        """Without a store nothing is kept; without `states` a later run reads the whole chat again."""
         self._engine = engine
         self._store = store
+        self._states = states
+        self._is_recalled = not conversation.messages
         self._first_kept: str | None = None
         self.conversation = conversation
         self.settings = settings
@@ -126,6 +146,7 @@ class ChatSession:
         settings = self.settings.over(model.defaults)
         think = bool(settings.think) and model.builder.can_think
         settings = replace(settings, think=think, seed=_seed(settings))
+        self._recall()
         question, prompt = yield from self._fit(model, question, settings, cancel, truncate)
         yield from self._keep(question)
 
@@ -140,6 +161,7 @@ class ChatSession:
                     yield from draft.finish()
                     answer = self._message(question, draft, stop, Receipt(model.name, settings, usage))
                     yield from self._keep(answer)
+                    self._keep_state(usage)
                     yield TurnFinished(answer, usage)
                 case _:
                     assert_never(event)
@@ -162,6 +184,27 @@ class ChatSession:
             except HistoryError as error:
                 self._store = None  # one warning is enough
                 yield HistoryNotSaved(error)
+
+    # The KV cache between runs
+
+    def _recall(self) -> None:
+        """Once, before the first turn that goes on with an earlier run's chat: take the KV cache it left."""
+        if self._is_recalled or self._states is None:
+            return
+        self._is_recalled = True
+        path = self._states.find(self.conversation.id)
+        if path is not None:
+            self._engine.recall(path)
+
+    def _keep_state(self, usage: Usage) -> None:
+        """Keep the KV cache where reading the chat again would take noticeable time."""
+        speed = usage.prefill_tokens_per_second
+        seconds = (usage.prompt_tokens + usage.generated_tokens) / speed if speed else 0.0
+        if self._states is None or self._store is None or seconds < _WORTH_KEEPING_SECONDS:
+            return
+        path = self._states.place(self.conversation.id)
+        if path is not None and self._engine.keep(path):
+            self._states.settle(self.conversation.id)
 
     # Fitting
 

@@ -54,7 +54,21 @@ QUESTIONS: Final = (
 )
 _SLANG: Final = frozenset(
     (
-        *("hey", "yeah", "yep", "nope", "cool", "awesome", "gonna", "wanna", "gotta", "kinda", "stuff", "guys", "buddy"),
+        *(
+            "hey",
+            "yeah",
+            "yep",
+            "nope",
+            "cool",
+            "awesome",
+            "gonna",
+            "wanna",
+            "gotta",
+            "kinda",
+            "stuff",
+            "guys",
+            "buddy",
+        ),
         *("dude", "totally", "super", "folks", "lol", "okay", "ok", "yo", "chill", "vibe", "grab", "pal", "bro"),
     )
 )

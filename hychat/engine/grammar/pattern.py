@@ -151,7 +151,7 @@ class _Reader:
 
     def read(self) -> Part:
         part = self._alternatives(0)
-        if isinstance(part, Either) or self._at < len(self._pattern):
+        if self._at < len(self._pattern):
             raise self._error(self._at)  # `^a|b$` means `(^a)|(b$)`
         return part
 

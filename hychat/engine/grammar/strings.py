@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Final
 
 from hychat.domain.errors import SchemaError
-from hychat.engine.grammar.characters import PLAIN, character_class, common, literal, of_text, without
+from hychat.engine.grammar.characters import PLAIN, character_class, literal, of_text, without
 from hychat.engine.grammar.gbnf import MAX_REPETITIONS
 from hychat.engine.grammar.pattern import expression, longest, read_pattern, shortest
 from hychat.engine.grammar.writer import NOTHING, GrammarWriter
@@ -96,4 +96,4 @@ def _other_text(known: set[str], writer: GrammarWriter) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    return common(of_text(text), PLAIN) == of_text(text)
+    return not without(of_text(text), PLAIN)
