@@ -156,6 +156,11 @@ class Model:
         """Whether the token ends an answer (EOS, EOT and their kin)."""
         return bool(lib.llama_vocab_is_eog(self.vocab, token))
 
+    def control_tokens(self) -> list[int]:
+        """Control tokens that end nothing: an answer never needs one."""
+        tokens = range(self.vocab_size)
+        return [t for t in tokens if lib.llama_vocab_is_control(self.vocab, t) and not self.ends_generation(t)]
+
     @property
     def trained_context_tokens(self) -> int:
         """The context that the header claims."""

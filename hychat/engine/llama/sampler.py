@@ -93,6 +93,7 @@ class GrammarSampler:
         self._size = model.vocab_size
         self._candidates = (lib.llama_token_data * self._size)()
         self._ids = bytes((lib.llama_token_data * self._size)(*((token, 0.0, 0.0) for token in range(self._size))))
+        self._control_tokens = model.control_tokens()  # a grammar would take one for its text, which no reader sees
         self._logit_column = memoryview(self._candidates).cast("B").cast("f")[1::3]
 
     def sample(self, context: Context, logits_index: int) -> int:
@@ -109,6 +110,8 @@ class GrammarSampler:
         logits = lib.llama_get_logits_ith(context.handle, logits_index)
         row = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * self._size)).contents
         self._logit_column[:] = memoryview(row).cast("B").cast("f")
+        for token in self._control_tokens:
+            self._logit_column[token] = -math.inf
         array = lib.llama_token_data_array(self._candidates, self._size, -1, False)
         if filtered:
             lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
