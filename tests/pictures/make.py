@@ -3,32 +3,42 @@
 `python -m tests.pictures.make` writes `tests/pictures/first-answer.svg`.
 """
 
+import fcntl
 import os
 import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from io import StringIO
 from pathlib import Path
 from typing import Final
 
+import pyte
 from rich.console import Console
 from rich.text import Text
 
 COLUMNS: Final = 92
+LINES: Final = 200
+_WEB_FONT: Final = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+"""A picture asks no other host for anything."""
+_NAMES: Final = {"brown": "yellow"}
+"""Colours that pyte calls otherwise than rich."""
 _PICTURE: Final = Path(__file__).with_name("first-answer.svg")
 _HYCHAT: Final = [sys.executable, "-m", "hychat", "-m", "starter", "-n"]
-_SCHEMA: Final = (
-    '{"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}, "people": {"type": "integer"}}, '
-    '"required": ["city", "people"]}'
+_NOTES: Final = (
+    "The team met on Monday. We decided to move the launch from May to June, because the tests are not finished. "
+    "Anna will tell the customers this week.\n"
 )
 _SCENES: Final = (
     ('hychat "Give me three tips for better sleep."', "", ["--seed", "2", "Give me three tips for better sleep."]),
+    ('cat notes.txt | hychat "Summarise in one sentence."', _NOTES, ["--seed", "3", "Summarise in one sentence."]),
     (
-        'cat meeting.txt | hychat "Who pays the bill?"',
-        "Meeting on Monday. Anna orders the cake. Ben pays the bill. Carla invites everyone.\n",
-        ["--seed", "1", "Who pays the bill?"],
+        'hychat -x "Write a Python function that adds two numbers."',
+        "",
+        ["--seed", "1", "-x", "Write a Python function that adds two numbers."],
     ),
-    ("hychat --schema city.json \"Paris\"", "", ["--seed", "1", "--schema", _SCHEMA, "Tell me about Paris as JSON."]),
 )
 
 
@@ -37,24 +47,42 @@ def main() -> None:
     console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True)
     for typed, piped, arguments in _SCENES:
         console.print(Text.assemble(("$ ", "bold green"), (typed, "bold")))
-        console.print(Text.from_ansi(run(arguments, piped)))
+        console.print(as_seen(run(arguments, piped)))
         console.print()
-    console.save_svg(str(_PICTURE), title="hychat")
+    svg = console.export_svg(title="hychat")
+    _PICTURE.write_text(_WEB_FONT.sub("", svg), encoding="utf-8")
+
+
+def as_seen(output: str) -> Text:
+    """What a terminal shows in the end, colours included."""
+    screen = pyte.Screen(COLUMNS, LINES)
+    pyte.Stream(screen).feed(output)
+    shown = Text()
+    for row in range(screen.cursor.y):
+        line = Text()
+        for column in range(COLUMNS):
+            cell = screen.buffer[row][column]
+            colour = "" if cell.fg == "default" else f" {_NAMES.get(cell.fg, cell.fg)}"
+            line.append(cell.data, style=("bold" if cell.bold else "") + colour)
+        line.rstrip()
+        shown.append_text(line).append("\n")
+    shown.rstrip()
+    return shown
 
 
 def run(arguments: list[str], piped: str) -> str:
-    """What a run prints on a terminal, as it stands there in the end."""
+    """What a run writes to its terminal."""
     parent, child = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
-    with subprocess.Popen(  # noqa: S603 - our own program
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    with subprocess.Popen(
         [*_HYCHAT, *arguments], stdin=subprocess.PIPE, stdout=child, stderr=subprocess.DEVNULL, env=environment
     ) as process:
         os.close(child)
-        assert process.stdin is not None  # noqa: S101 - it is a pipe
+        assert process.stdin is not None
         process.stdin.write(piped.encode())
         process.stdin.close()
-        output = _read_all(parent)
-    return output
+        return _read_all(parent)
 
 
 def _read_all(fd: int) -> str:
