@@ -12,27 +12,38 @@ if TYPE_CHECKING:
 
 _WITHOUT_ENGINE = {"config", "history"}
 _ONLY_TELLS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run hychat with this process's arguments."""
-    arguments = sys.argv[1:]
+    try:
+        exit_code = _run(sys.argv[1:])
+    except KeyboardInterrupt:  # before there is anything that could end in order
+        exit_code = _INTERRUPTED
+    _ignore_ctrl_c()
+    sys.exit(exit_code)
+
+
+def _run(arguments: list[str]) -> int:
     spawned = _start_engine() if wants_engine(arguments) else None
     from hychat.cli.main import run
 
-    sys.exit(run(arguments, spawned))
+    return run(arguments, spawned)
+
+
+def _ignore_ctrl_c() -> None:
+    """Python would answer one with a traceback while it shuts down."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def wants_engine(arguments: list[str]) -> bool:
     """Whether a model will be asked, as far as a glance can tell; a wrong yes costs nothing but the start."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    is_completion = "_HYCHAT_COMPLETE" in os.environ
-    return (
-        bool(arguments)
-        and arguments[0] not in _WITHOUT_ENGINE
-        and _ONLY_TELLS.isdisjoint(options)
-        and not is_completion
-    )
+    is_question = arguments[0] not in _WITHOUT_ENGINE if arguments else not os.isatty(0)
+    return is_question and _ONLY_TELLS.isdisjoint(options) and "_HYCHAT_COMPLETE" not in os.environ
 
 
 def _start_engine() -> "Spawned | None":

@@ -23,9 +23,10 @@ ECHO = "echo"
 class Runtime:
     """The parts of one run. `close` ends what was opened."""
 
-    def __init__(self, config: Config, *, spawned: Spawned | None = None) -> None:
-        """`spawned` is an engine process that is already starting."""
+    def __init__(self, config: Config, *, spawned: Spawned | None = None, slots: int = 4) -> None:
+        """`spawned` is an engine process that is already starting; `slots` is how many answers may be written at once."""
         self.config = config
+        self._slots = slots
         self._child = Child(spawned) if spawned else None
         self._engine: Engine | None = None
         self._history: HistoryStore | None = None
@@ -60,6 +61,7 @@ class Runtime:
             name=spec.name,
             context_tokens=config.context_tokens or spec.context_tokens,
             threads=config.threads,
+            slots=self._slots,
             log_file=_engine_log(),
             defaults=spec.defaults,
         )

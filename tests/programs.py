@@ -165,7 +165,9 @@ class Terminal:
     @contextmanager
     def running(cls, *arguments: str, columns: int = 60, lines: int = 20, **env: str) -> Iterator[Self]:
         """hychat with these arguments, or any program where the first is a path; it is ended with the block."""
-        terminal = cls([*(() if arguments[:1] and arguments[0].startswith("/") else HYCHAT), *arguments], columns, lines, env)
+        terminal = cls(
+            [*(() if arguments[:1] and arguments[0].startswith("/") else HYCHAT), *arguments], columns, lines, env
+        )
         try:
             yield terminal
         finally:

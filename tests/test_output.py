@@ -214,20 +214,18 @@ def test_verbosity_chooses_what_is_told(verbosity: Verbosity, told: list[str]) -
 
 
 @pytest.mark.parametrize(
-    ("environment", "no_colour", "has_colour"),
+    ("environment", "has_colour"),
     [
-        ({}, False, True),
-        ({}, True, False),
-        ({"NO_COLOR": "1"}, False, False),
-        ({"NO_COLOR": ""}, False, True),
-        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False, False),
-        ({"TERM": "dumb"}, False, False),
-        ({"TERM": "dumb", "FORCE_COLOR": "1"}, False, True),
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
     ],
 )
-def test_colour_on_a_terminal(environment: dict[str, str], no_colour: bool, has_colour: bool) -> None:
-    stream = Stream(FileOfTerminal(FakeTerminal()), environment, no_colour=no_colour)
-    assert stream.has_colour is has_colour
+def test_colour_on_a_terminal(environment: dict[str, str], has_colour: bool) -> None:
+    assert Stream(FileOfTerminal(FakeTerminal()), environment).has_colour is has_colour
 
 
 @pytest.mark.parametrize(("environment", "has_colour"), [({}, False), ({"FORCE_COLOR": "1"}, True)])

@@ -1,20 +1,23 @@
 """One question, one answer: from what was typed and piped to a turn of chat."""
 
 import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from types import FrameType
 
+from hychat.cli.details import loading, tell_answer
+from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output, Verbosity
 from hychat.cli.reader import Wishes, read_turn
 from hychat.cli.stdin import read_file, read_stdin
+from hychat.cli.streams import OutputClosed
 from hychat.config.load import load
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Truncate
-from hychat.domain.errors import ConversationNotFound, UsageError
+from hychat.domain.errors import ConversationNotFound, HychatError, UsageError
+from hychat.domain.event import TurnEvent
 from hychat.domain.message import Conversation, Part, TextPart
 from hychat.engine.spawn import Spawned
 from hychat.messages import _
@@ -63,20 +66,44 @@ class Asked:
 def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -> int:
     """Ask, show the answer, and keep it; the exit code. `flags` are settings by key, None for one that was not typed."""
     with closing(Runtime(load(config_file(), os.environ).over(flags), spawned=spawned)) as runtime:
-        output = Output.of_process(asked.verbosity, no_colour=runtime.config.color == "never")
-        _refuse_both(asked.words, asked.prompt, _("Give the question once: as an argument, or with --prompt."))
-        _refuse_both(asked.goes_on, asked.resume, _("Choose one of --continue and --resume."))
+        output = Output.of_process(asked.verbosity)
+        _refuse_contradictions(asked)
         schema = _schema(asked.schema)
         parts = _parts(asked.words or asked.prompt or "", asked.files)
         session = runtime.session(_conversation(runtime, asked))
         session.settings = replace(session.settings, json_schema=schema)
-        with _cancelled_by_ctrl_c() as cancel:
-            return read_turn(session.turn(parts, cancel, truncate=asked.truncate), output, asked.wishes)
+        with cancelled_by_ctrl_c() as cancel:
+            events = session.turn(parts, cancel, truncate=asked.truncate)
+            if asked.verbose:
+                events = chain(loading(runtime.engine(session.conversation.model), cancel, output), events)
+            exit_code = _read(events, cancel, output, asked.wishes)
+        if asked.verbose:
+            tell_answer(session.conversation, output)
+        return exit_code
 
 
-def _refuse_both(one: object, other: object, message: str) -> None:
-    if one and other:
-        raise UsageError(message)
+def _read(events: Iterator[TurnEvent], cancel: CancelToken, output: Output, wishes: Wishes) -> int:
+    """Show a turn; the exit code. Where it can be shown no longer it is stopped, and kept as far as it came."""
+    try:
+        return read_turn(events, output, wishes)
+    except (OutputClosed, HychatError):
+        cancel.set()
+        for _event in events:
+            pass
+        raise
+
+
+def _refuse_contradictions(asked: Asked) -> None:
+    """Raises UsageError where two things were asked for that cannot both be had."""
+    contradictions = [
+        (asked.words and asked.prompt, _("Give the question once: as an argument, or with --prompt.")),
+        (asked.goes_on and asked.resume, _("Choose one of --continue and --resume.")),
+        (asked.extract and (asked.as_json or asked.schema), _("--extract takes code from text, not from JSON.")),
+        (asked.quiet and asked.verbose, _("Choose one of --quiet and --verbose.")),
+    ]
+    for is_contradiction, message in contradictions:
+        if is_contradiction:
+            raise UsageError(message)
 
 
 def _schema(argument: str | None) -> str | None:
@@ -96,7 +123,6 @@ def _parts(words: str, files: Sequence[Path]) -> tuple[Part, ...]:
     """
     data = [read_file(path) for path in files]
     piped = read_stdin()
-    words = words.encode("utf-8", "replace").decode()  # an argument may hold bytes that are no text
     if words.strip():
         return (*data, *([piped] if piped else []), TextPart(words))
     if piped:
@@ -122,20 +148,3 @@ def _conversation(runtime: Runtime, asked: Asked) -> Conversation | None:
     if conversation is None:
         raise ConversationNotFound(_("There is no chat to go on with yet."))
     return conversation if asked.system is None else replace(conversation, system=asked.system)
-
-
-@contextmanager
-def _cancelled_by_ctrl_c() -> Iterator[CancelToken]:
-    """A token that the first Ctrl+C sets; the second ends the program."""
-    cancel = CancelToken()
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        if cancel.is_set:
-            raise KeyboardInterrupt
-        cancel.set()
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield cancel
-    finally:
-        signal.signal(signal.SIGINT, before)

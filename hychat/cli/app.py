@@ -5,10 +5,10 @@ from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from hychat.cli import ask
+from hychat.cli.commands import Command, Group
 from hychat.messages import _
 
 _OWN_OPTIONS: Final = frozenset({"--help", "-h", "--install-completion", "--show-completion"})
@@ -25,12 +25,33 @@ class Lazy(NamedTuple):
 
 COMMANDS: Final[Mapping[str, Lazy]] = {
     "history": Lazy(_("List, search, show and export chats."), "hychat.cli.history"),
+    "batch": Lazy(_("Answer many questions from a file, several at once."), "hychat.cli.batch"),
     "config": Lazy(_("Show and change the settings."), "hychat.cli.config"),
     "bench": Lazy(_("Measure how fast a model reads and writes here."), "hychat.cli.bench"),
 }
 
 
-class QuestionOrCommand(TyperGroup):
+class Question(Command):
+    """The command that needs no name."""
+
+    def get_help(self, ctx: Any) -> str:
+        """The help of all, wherever in a question it is asked for."""
+        return str(ctx.parent.command.get_help(ctx.parent))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; a command's name behind options may be meant as one."""
+        ctx.info_name = ""  # its name is typed by nobody, so it is not to stand in a message
+        is_surely_question = "--" in args
+        rest = super().parse_args(ctx, args)
+        words = ctx.params.get("question") or []
+        if words and words[0] in COMMANDS and not (is_surely_question or ctx.resilient_parsing):
+            from hychat.cli.mistakes import command_after_options
+
+            raise command_after_options(words[0], words)
+        return rest
+
+
+class QuestionOrCommand(Group):
     """A group whose default command is the question: `hychat "why?"` is `hychat ask "why?"`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -50,17 +71,11 @@ class QuestionOrCommand(TyperGroup):
         lazy = COMMANDS.get(cmd_name)
         return super().get_command(ctx, cmd_name) if lazy is None else get_command(import_module(lazy.module).app)
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's
-        """How the two faces are called."""
-        return [_("[OPTIONS] [QUESTION]... | COMMAND ...")]
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
+    def get_help(self, ctx: Any) -> str:  # noqa: ARG002 - the base class's
         """The question's own options, then the commands."""
-        question = self.commands[_QUESTION]
-        with question.make_context(_QUESTION, [], parent=ctx, resilient_parsing=True) as inner:
-            question.format_options(inner, formatter)
-        with formatter.section(_("Commands")):
-            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])
+        from hychat.cli.overview import overview  # only a reader of help waits for it
+
+        return overview(self.commands[_QUESTION], {name: lazy.help for name, lazy in COMMANDS.items()})
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Commands, and the question's options."""
@@ -78,7 +93,7 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(_QUESTION, hidden=True, help=_("Ask a question."))(ask.ask)
+app.command(_QUESTION, cls=Question, hidden=True)(ask.ask)
 
 
 @app.callback()

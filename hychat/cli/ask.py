@@ -1,13 +1,20 @@
 """`hychat "question"`: its options. What they do stands in `answer`, which is imported once there is a question."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hychat import __version__
+from hychat.cli import typed
 from hychat.domain.choices import Style, Truncate
 from hychat.messages import _
+
+_asking = partial(typer.Option, rich_help_panel=_("Question and data"))
+_answering = partial(typer.Option, rich_help_panel=_("Model and answer"))
+_showing = partial(typer.Option, rich_help_panel=_("Output"))
+_other = partial(typer.Option, rich_help_panel=_("Other"))
 
 
 def _print_version(value: bool) -> None:
@@ -16,47 +23,127 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-def _models(incomplete: str) -> list[str]:
-    from hychat.catalogue.find import known_models
-
-    return [spec.name for spec in known_models() if spec.name.startswith(incomplete)]
-
-
-_Question = Annotated[list[str] | None, typer.Argument(help=_("What to ask. Data from a pipe is put before it."))]
-_Prompt = Annotated[str | None, typer.Option("-p", "--prompt", help=_("The question, as an option."))]
-_Model = Annotated[
-    str | None, typer.Option("-m", "--model", help=_("A model's name, or a GGUF file."), autocompletion=_models)
+_Question = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar=_("QUESTION"),
+        help=_("What to ask. Piped data is put before it; without a question, the data is the question."),
+        parser=typed.readable,
+    ),
 ]
-_System = Annotated[str | None, typer.Option("-s", "--system", help=_("What the model is told before the chat."))]
-_StyleOf = Annotated[Style | None, typer.Option("--style", help=_("The manner of the answer."), case_sensitive=False)]
-_Temperature = Annotated[
-    str | None, typer.Option("-t", "--temperature", help=_("From 0.1 (the likeliest words) to 1.0."), metavar="NUMBER")
+_Prompt = Annotated[
+    str | None,
+    _asking("-p", "--prompt", help=_("The question, as an option."), metavar=_("TEXT"), parser=typed.readable),
 ]
-_Files = Annotated[list[Path] | None, typer.Option("-f", "--file", help=_("Add a text file; may be repeated."))]
-_Continue = Annotated[bool, typer.Option("-c", "--continue", help=_("Go on with the last chat."))]
-_Resume = Annotated[str | None, typer.Option("--resume", help=_("Go on with the chat of this id."), metavar="ID")]
-_Extract = Annotated[bool, typer.Option("-x", "--extract", help=_("Print the answer's first code block only."))]
-_Json = Annotated[bool, typer.Option("--json", help=_("Print answer, thought, settings and figures as JSON."))]
-_Schema = Annotated[
-    str | None, typer.Option("--schema", help=_("Answer in JSON that follows this JSON schema: a file, or the schema."))
+_Files = Annotated[
+    list[Path] | None,
+    _asking("-f", "--file", help=_("Put a text file before the question; may be repeated."), metavar=_("FILE")),
 ]
-_NoStream = Annotated[bool, typer.Option("--no-stream", help=_("Print the answer when it is whole."))]
-_MaxTokens = Annotated[str | None, typer.Option("--max-tokens", help=_("The longest answer."), metavar="NUMBER")]
-_Seed = Annotated[str | None, typer.Option("--seed", help=_("Draw the same words again."), metavar="NUMBER")]
-_Think = Annotated[bool | None, typer.Option("--think/--no-think", help=_("Let the model think first, if it can."))]
-_ShowThinking = Annotated[bool, typer.Option("--show-thinking", help=_("Show what it thinks."))]
+_System = Annotated[
+    str | None,
+    _asking(
+        "-s",
+        "--system",
+        help=_("Tell the model who it is and how to behave, before the chat."),
+        metavar=_("TEXT"),
+        parser=typed.readable,
+    ),
+]
+_Continue = Annotated[bool, _asking("-c", "--continue", help=_("Go on with the last chat."))]
+_Resume = Annotated[
+    str | None,
+    _asking(
+        "--resume",
+        help=_("Go on with the chat of this id; see: hychat history list."),
+        metavar=_("ID"),
+        parser=typed.readable,
+        autocompletion=typed.chat_ids,
+    ),
+]
+_NoSave = Annotated[bool, _asking("-n", "--no-save", help=_("Do not keep this chat."))]
 _TruncateEnd = Annotated[
-    Truncate | None, typer.Option("--truncate", help=_("Cut this end of data that is too long."), case_sensitive=False)
+    Truncate | None,
+    _asking(
+        "--truncate", help=_("Cut off this end of data that is too long, instead of giving up."), case_sensitive=False
+    ),
 ]
-_NoSave = Annotated[bool, typer.Option("-n", "--no-save", help=_("Do not keep this chat."))]
-_Stats = Annotated[bool, typer.Option("--stats", help=_("Tell token counts and speed on stderr."))]
-_Quiet = Annotated[bool, typer.Option("-q", "--quiet", help=_("Tell nothing but errors."))]
-_Verbose = Annotated[bool, typer.Option("-v", "--verbose", help=_("Tell more."))]
-_NoColour = Annotated[bool, typer.Option("--no-color", help=_("No colours."))]
-_Language = Annotated[str | None, typer.Option("--lang", help=_("The language hychat speaks: en or zh."))]
+_Model = Annotated[
+    str | None,
+    _answering(
+        "-m",
+        "--model",
+        help=_("The model to ask: a name, or the path of a GGUF file."),
+        metavar=_("MODEL"),
+        autocompletion=typed.model_names,
+    ),
+]
+_StyleOf = Annotated[
+    Style | None,
+    _answering("--style", help=_("The manner of the answer."), case_sensitive=False),
+]
+_Temperature = Annotated[
+    str | None,
+    _answering(
+        "-t", "--temperature", help=_("How freely words are chosen: 0.1 (the likeliest) to 1.0."), metavar=_("NUMBER")
+    ),
+]
+_MaxTokens = Annotated[
+    str | None,
+    _answering(
+        "--max-tokens",
+        help=_("The longest answer, in tokens: a token is a word or a part of one."),
+        metavar=_("NUMBER"),
+    ),
+]
+_Seed = Annotated[
+    str | None,
+    _answering(
+        "--seed", help=_("The same number gives the same answer again, on the same machine."), metavar=_("NUMBER")
+    ),
+]
+_Think = Annotated[
+    bool | None,
+    _answering("--think/--no-think", help=_("Let the model think before it answers, where it can.")),
+]
+_Schema = Annotated[
+    str | None,
+    _answering(
+        "--schema",
+        help=_("Answer in JSON that follows this JSON schema: a file, or the schema itself."),
+        metavar=_("SCHEMA"),
+    ),
+]
+_Extract = Annotated[
+    bool,
+    _showing("-x", "--extract", help=_("Print the answer's first code block only.")),
+]
+_Json = Annotated[
+    bool,
+    _showing("--json", help=_("Print JSON: the answer, the thought, the model, its settings and figures.")),
+]
+_NoStream = Annotated[
+    bool,
+    _showing("--no-stream", help=_("Print the answer when it is whole, not word by word.")),
+]
+_ShowThinking = Annotated[
+    bool, _showing("--show-thinking", help=_("Show the model's thoughts as well; in a pipe on stderr."))
+]
+_Stats = Annotated[bool, _showing("--stats", help=_("Tell token counts and speed, on stderr."))]
+_Quiet = Annotated[bool, _showing("-q", "--quiet", help=_("Tell nothing on stderr but errors."))]
+_Verbose = Annotated[
+    bool,
+    _showing("-v", "--verbose", help=_("Tell what runs where, and with which settings, on stderr.")),
+]
+_NoColour = Annotated[bool, _showing("--no-color", help=_("Use no colours; for any command."))]
+_Language = Annotated[
+    str | None,
+    _other(
+        "--lang", help=_("Speak English or Chinese; for any command."), metavar="en|zh", autocompletion=typed.languages
+    ),
+]
 _Version = Annotated[
     bool | None,
-    typer.Option("--version", help=_("Print the version."), callback=_print_version, is_eager=True),
+    _other("--version", help=_("Print the version."), callback=_print_version, is_eager=True),
 ]
 
 
@@ -64,28 +151,28 @@ def ask(  # noqa: PLR0913 - one parameter an option
     ctx: typer.Context,
     question: _Question = None,
     prompt: _Prompt = None,
-    model: _Model = None,
-    system: _System = None,
-    style: _StyleOf = None,
-    temperature: _Temperature = None,
     file: _Files = None,
+    system: _System = None,
     goes_on: _Continue = False,
     resume: _Resume = None,
+    no_save: _NoSave = False,
     truncate: _TruncateEnd = None,
-    extract: _Extract = False,
-    as_json: _Json = False,
-    schema: _Schema = None,
-    no_stream: _NoStream = False,
+    model: _Model = None,
+    style: _StyleOf = None,
+    temperature: _Temperature = None,
     max_tokens: _MaxTokens = None,
     seed: _Seed = None,
     think: _Think = None,
+    schema: _Schema = None,
+    extract: _Extract = False,
+    as_json: _Json = False,
+    no_stream: _NoStream = False,
     show_thinking: _ShowThinking = False,
-    no_save: _NoSave = False,
     stats: _Stats = False,
     quiet: _Quiet = False,
     verbose: _Verbose = False,
-    no_color: _NoColour = False,
-    lang: _Language = None,  # noqa: ARG001 - read before the command line is, for the help
+    no_color: _NoColour = False,  # noqa: ARG001 - as `lang`
+    lang: _Language = None,  # noqa: ARG001 - taken out before, for it holds for every command
     version: _Version = None,  # noqa: ARG001 - its callback does the work
 ) -> int:
     """Ask a question; the exit code."""
@@ -100,7 +187,6 @@ def ask(  # noqa: PLR0913 - one parameter an option
         "seed": seed,
         "think": think,
         "save": False if no_save else None,
-        "color": "never" if no_color else None,
     }
     asked = Asked(
         words=" ".join(question or ()),

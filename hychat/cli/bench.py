@@ -2,22 +2,34 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from statistics import mean, stdev
 from typing import Annotated
 
 import typer
 
+from hychat.cli import typed
+from hychat.cli.commands import Command
 from hychat.cli.output import Output
 from hychat.config.load import load
 from hychat.messages import _
 from hychat.paths import config_file
-from hychat.runtime import Runtime
 
-_Model = Annotated[str | None, typer.Option("-m", "--model", help=_("A model's name, or a GGUF file."))]
-_Prompt = Annotated[int, typer.Option("-p", "--prompt-tokens", help=_("Tokens to read."), min=1)]
-_Generated = Annotated[int, typer.Option("-g", "--generated-tokens", help=_("Tokens to write."), min=1)]
-_Repetitions = Annotated[int, typer.Option("-r", "--repetitions", help=_("How often to measure."), min=1)]
-_Threads = Annotated[str | None, typer.Option("--threads", help=_("Processor threads to use."), metavar="NUMBER")]
+_number = partial(typer.Option, metavar=_("NUMBER"), min=1)
+_Model = Annotated[
+    str | None,
+    typer.Option(
+        "-m",
+        "--model",
+        help=_("The model to measure: a name, or the path of a GGUF file."),
+        metavar=_("MODEL"),
+        autocompletion=typed.model_names,
+    ),
+]
+_Prompt = Annotated[int, _number("-p", "--prompt-tokens", help=_("Tokens to read."))]
+_Generated = Annotated[int, _number("-g", "--generated-tokens", help=_("Tokens to write."))]
+_Repetitions = Annotated[int, _number("-r", "--repetitions", help=_("How often to measure."))]
+_Threads = Annotated[str | None, typer.Option("--threads", help=_("Processor threads to use."), metavar=_("NUMBER"))]
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
 
 
@@ -44,6 +56,8 @@ def bench(  # noqa: PLR0913 - one parameter an option
     as_json: _Json = False,
 ) -> None:
     """Measure, and print a table or JSON."""
+    from hychat.runtime import Runtime  # completion and help do without it
+
     config = load(config_file(), os.environ).over({"model": model, "threads": threads})
     output = Output.of_process()
     runtime = Runtime(config, spawned=ctx.obj)
@@ -74,4 +88,4 @@ def _table(name: str, threads: str, rows: tuple[_Row, ...]) -> str:
 
 
 app = typer.Typer(name="bench", rich_markup_mode=None, add_completion=False)
-app.command(help=_("Measure how fast a model reads and writes here."))(bench)
+app.command(cls=Command, help=_("Measure how fast a model reads and writes here."))(bench)

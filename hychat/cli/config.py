@@ -1,10 +1,13 @@
 """`hychat config`: where the settings are, what they are, and changing them without an editor."""
 
 import os
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
+from hychat.cli import typed
+from hychat.cli.commands import Command, Group
 from hychat.cli.output import Output
 from hychat.config.load import Said, what_is_said
 from hychat.config.save import set_value
@@ -15,28 +18,32 @@ from hychat.paths import config_file
 
 app = typer.Typer(
     name="config",
+    cls=Group,
     help=_("Show and change the settings."),
-    no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
 )
 
 
-def _keys_from(incomplete: str) -> list[str]:
-    return [name for name in KEYS if name.startswith(incomplete)]
+def _values(ctx: typer.Context, incomplete: str) -> list[str]:
+    return typed.values_of_key(ctx.params.get("key") or "", incomplete)
 
 
-_KeyName = Annotated[str, typer.Argument(help=_("The key's name."), autocompletion=_keys_from, show_default=False)]
-_NewValue = Annotated[str, typer.Argument(help=_("The new value."), show_default=False)]
+_argument = partial(typer.Argument, parser=typed.readable)
+_KeyName = Annotated[
+    str,
+    _argument(metavar=_("KEY"), help=_("The key's name; config show lists them."), autocompletion=typed.key_names),
+]
+_NewValue = Annotated[str, _argument(metavar=_("VALUE"), help=_("The new value."), autocompletion=_values)]
 
 
-@app.command(help=_("Print where the config file is, or would be."))
+@app.command(cls=Command, help=_("Print where the config file is, or would be."))
 def path() -> None:
     """One line."""
     Output.of_process().text(str(config_file()))
 
 
-@app.command(help=_("Print every key, where its value comes from, and the value."))
+@app.command(cls=Command, help=_("Print every key, where its value comes from, and the value."))
 def show(*, as_json: Annotated[bool, typer.Option("--json", help=_("Print JSON."))] = False) -> None:
     """A line for each key; the value comes last, for it may have any width."""
     said = what_is_said(config_file(), os.environ)
@@ -47,13 +54,13 @@ def show(*, as_json: Annotated[bool, typer.Option("--json", help=_("Print JSON."
         Output.of_process().text("\n".join(_line(KEYS[name], setting) for name, setting in settings.items()))
 
 
-@app.command("set", help=_("Set a key in the config file; its comments and order stay."))
+@app.command("set", cls=Command, help=_("Set a key in the config file; its comments and order stay."))
 def set_(key: _KeyName, value: _NewValue) -> None:
     """Says nothing when it went well."""
     set_value(config_file(), key, value)
 
 
-@app.command(help=_("Remove a key from the config file."))
+@app.command(cls=Command, help=_("Remove a key from the config file."))
 def unset(key: _KeyName) -> None:
     """Says nothing when it went well."""
     unset_value(config_file(), key)

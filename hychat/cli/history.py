@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hychat.cli import typed
+from hychat.cli.commands import Command, Group
 from hychat.cli.output import Output
+from hychat.cli.plain import printable
 from hychat.messages import _, ngettext
 from hychat.paths import history_file, states_folder
 
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="history",
+    cls=Group,
     help=_("List, search, show and export chats."),
-    no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
 )
@@ -33,21 +37,24 @@ class ExportFormat(StrEnum):
     JSON = "json"
 
 
-def _ids(incomplete: str) -> list[tuple[str, str]]:
-    with _history() as history:
-        return [(chat.id, chat.title) for chat in history.recent() if chat.id.startswith(incomplete)]
-
-
-_Id = Annotated[str, typer.Argument(help=_("A chat's id, or its beginning."), autocompletion=_ids, show_default=False)]
-_Limit = Annotated[int, typer.Option("-l", "--limit", help=_("How many at most."), min=1)]
+_argument = partial(typer.Argument, parser=typed.readable)
+_Id = Annotated[
+    str, _argument(metavar=_("ID"), help=_("A chat's id, or its beginning."), autocompletion=typed.chat_ids)
+]
+_Ids = Annotated[
+    list[str], _argument(metavar=_("ID"), help=_("Ids of chats, or their beginnings."), autocompletion=typed.chat_ids)
+]
+_Words = Annotated[list[str], _argument(metavar=_("WORD"), help=_("Words that must all occur."))]
+_Title = Annotated[list[str], _argument(metavar=_("TITLE"), help=_("The new title."))]
+_Limit = Annotated[int, typer.Option("-l", "--limit", help=_("How many at most."), metavar=_("NUMBER"), min=1)]
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
-_Format = Annotated[ExportFormat, typer.Option("--format", help=_("Markdown, or JSON with every branch and figure."))]
-_Words = Annotated[list[str], typer.Argument(help=_("Words that must all occur."), show_default=False)]
-_Title = Annotated[list[str], typer.Argument(help=_("The new title."), show_default=False)]
-_Ids = Annotated[list[str], typer.Argument(help=_("Ids of chats."), autocompletion=_ids, show_default=False)]
+_Format = Annotated[
+    ExportFormat,
+    typer.Option("--format", help=_("Markdown, or JSON with every branch and figure."), case_sensitive=False),
+]
 
 
-@app.command("list", help=_("List chats, newest first."))
+@app.command("list", cls=Command, help=_("List chats, newest first."))
 def list_(*, limit: _Limit = 20, as_json: _Json = False) -> None:
     """A line for each chat."""
     output = Output.of_process()
@@ -61,7 +68,7 @@ def list_(*, limit: _Limit = 20, as_json: _Json = False) -> None:
         output.note(_("There are no chats yet."))
 
 
-@app.command(help=_("Find chats by words in questions, answers and titles."))
+@app.command(cls=Command, help=_("Find chats by words in questions, answers and titles."))
 def search(words: _Words, *, limit: _Limit = 20, as_json: _Json = False) -> None:
     """A line for each message found; exit code 1 where nothing was."""
     output = Output.of_process()
@@ -76,27 +83,27 @@ def search(words: _Words, *, limit: _Limit = 20, as_json: _Json = False) -> None
         raise typer.Exit(1)
 
 
-@app.command(help=_("Show a chat."))
+@app.command(cls=Command, help=_("Show a chat."))
 def show(chat: _Id, *, as_json: _Json = False) -> None:
     """As Markdown, rendered on a terminal."""
     _write(chat, ExportFormat.JSON if as_json else ExportFormat.MARKDOWN, is_rendered=True)
 
 
-@app.command(help=_("Write a chat to stdout, for a file."))
+@app.command(cls=Command, help=_("Write a chat to stdout, for a file."))
 def export(chat: _Id, *, format_: _Format = ExportFormat.MARKDOWN) -> None:
     """As it is, never rendered."""
     _write(chat, format_, is_rendered=False)
 
 
-@app.command(help=_("Give a chat another title."))
+@app.command(cls=Command, help=_("Give a chat another title."))
 def rename(chat: _Id, title: _Title) -> None:
     """Says what it is now."""
     with _history() as history:
-        summary = history.rename(chat, " ".join(title))
+        summary = history.rename(chat, printable(" ".join(" ".join(title).split())))
     Output.of_process().note(_("{id} is now: {title}").format(id=summary.id, title=summary.title))
 
 
-@app.command(help=_("Delete chats for good."))
+@app.command(cls=Command, help=_("Delete chats for good."))
 def rm(chats: _Ids) -> None:
     """Says what was deleted; an id that is not known stops it."""
     from hychat.history.states import forget_state

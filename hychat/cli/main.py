@@ -1,65 +1,117 @@
-"""The command line's border: language first, then the command; every error ends here as a sentence and an exit code."""
+"""The command line's border: what holds for every command, then the command; an error ends here as a sentence and a code."""
 
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from hychat.cli.streams import OutputClosed, fill_closed_descriptors
-from hychat.domain.errors import ConfigError, HychatError
+from hychat.cli.streams import OutputClosed, fill_closed_descriptors, take_any_character
+from hychat.domain.errors import ConfigError, HychatError, Interrupted
 from hychat.engine.spawn import Spawned
-from hychat.messages import LANGUAGES, _, choose_language, language_of_locale
+from hychat.messages import _, choose_language, language_of_locale
 
 INTERRUPTED: Final = 130
-_LANGUAGE_FLAG: Final = "--lang"
+_AUTO: Final = "auto"
+_COMPLETION: Final = "_HYCHAT_COMPLETE"
+
+
+class _Typed(NamedTuple):
+    """A command line, parted into what every command takes and what only one of them knows."""
+
+    arguments: list[str]
+    language: str | None
+    wants_no_colour: bool
 
 
 def run(arguments: Sequence[str], spawned: Spawned | None = None) -> int:
     """Run a command; its exit code. `spawned` is an engine process that is already starting."""
     fill_closed_descriptors()
-    choose_language(_language(arguments))
-    from typer import TyperException
+    take_any_character(sys.stdout)  # Typer prints its help there
+    typed = _parted(arguments)
+    try:
+        _choose_looks(typed)
+        return _run(typed.arguments, spawned)
+    except OutputClosed:
+        return 0
+    except (KeyboardInterrupt, Interrupted):
+        return INTERRUPTED
+    except HychatError as error:
+        return _fail(error)
+    except OSError as error:
+        return _fail(HychatError(_("The system refused: {reason}.").format(reason=error)))
+    except Exception as error:  # noqa: BLE001 - the last border: a user reads a sentence, a file has the rest
+        return _fail(_unexpected(error))
+
+
+def _run(arguments: list[str], spawned: Spawned | None) -> int:
+    from typer import TyperException  # Typer takes 40 ms, while the engine's process starts
 
     from hychat.cli.app import app
 
     try:
-        return app(args=[*arguments], prog_name="hychat", standalone_mode=False, obj=spawned) or 0
-    except OutputClosed:
-        return 0
+        return app(args=arguments, prog_name="hychat", standalone_mode=False, obj=spawned) or 0
     except TyperException as error:
-        return _fail(HychatError(error.format_message(), hint=_("See: hychat --help")), arguments, error.exit_code)
-    except HychatError as error:
-        return _fail(error, arguments, error.exit_code)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last border: a user reads a sentence, a file has the rest
-        return _fail(_unexpected(error), arguments, HychatError.exit_code)
+        from hychat.cli.mistakes import told
+
+        raise told(error) from error
 
 
-def _fail(error: HychatError, arguments: Sequence[str], exit_code: int) -> int:
-    """Tell what went wrong; the exit code."""
-    from hychat.cli.output import Output  # not needed where all goes well with `--help`
+def _parted(arguments: Sequence[str]) -> _Typed:
+    """Take out `--lang` and `--no-color`, wherever they stand before a `--`."""
+    rest: list[str] = []
+    language, wants_no_colour = None, False
+    left = iter(arguments)
+    for argument in left:
+        if argument == "--":
+            rest += [argument, *left]
+        elif argument == "--no-color":
+            wants_no_colour = True
+        elif argument.startswith("--lang="):
+            language = argument.removeprefix("--lang=")
+        elif argument == "--lang" and (following := next(left, None)) is not None:
+            language = following
+        else:
+            rest.append(argument)
+    return _Typed(rest, language, wants_no_colour)
 
-    Output.of_process(no_colour="--no-color" in arguments).error(error)
-    return exit_code
 
+def _choose_looks(typed: _Typed) -> None:
+    """Choose language and colours: what was typed, then environment and config file, then the locale and the terminal.
 
-def _language(arguments: Sequence[str]) -> str:
-    """The language to speak: `--lang`, the environment, the config file, the locale."""
-    if _LANGUAGE_FLAG in arguments[:-1]:
-        typed = arguments[arguments.index(_LANGUAGE_FLAG) + 1]
-    else:
-        typed = next((a.partition("=")[2] for a in arguments if a.startswith(f"{_LANGUAGE_FLAG}=")), "")
-    if typed in LANGUAGES:
-        return typed
+    Raises:
+        ConfigError: There is no such language.
+    """
     from hychat.config.load import load
+    from hychat.config.schema import KEYS, Config
     from hychat.paths import config_file
 
     try:
-        configured = load(config_file(), os.environ).language
+        config = load(config_file(), os.environ)
     except ConfigError:  # told by the command that needs the settings
-        configured = "auto"
-    return configured if configured in LANGUAGES else language_of_locale()
+        config = Config()
+    _choose_colours("never" if typed.wants_no_colour else config.color)
+    choose_language(language_of_locale() if config.language == _AUTO else config.language)
+    if typed.language is not None:
+        language = KEYS["language"].read(typed.language, "--lang")
+        choose_language(language_of_locale() if language == _AUTO else language)
+
+
+def _choose_colours(colours: str) -> None:
+    """Tell whoever writes to a terminal, through the variables that everyone reads: https://no-color.org."""
+    if colours == "never":
+        os.environ["NO_COLOR"] = "1"
+    elif colours == "always":
+        os.environ.pop("NO_COLOR", None)
+        os.environ["FORCE_COLOR"] = "1"
+
+
+def _fail(error: HychatError) -> int:
+    """Tell what went wrong; the exit code. A shell that asks for completions shows none."""
+    if _COMPLETION not in os.environ:
+        from hychat.cli.output import Output  # not needed where all goes well with `--help`
+
+        Output.of_process().error(error)
+    return error.exit_code
 
 
 def _unexpected(error: Exception) -> HychatError:

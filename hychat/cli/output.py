@@ -65,9 +65,9 @@ class Output:
         self._writer: Writer = PlainWriter(self._write_out)
 
     @classmethod
-    def of_process(cls, verbosity: Verbosity = Verbosity.NORMAL, *, no_colour: bool = False) -> Self:
+    def of_process(cls, verbosity: Verbosity = Verbosity.NORMAL) -> Self:
         """Speak through this process's own stdout and stderr."""
-        return cls(Stream(sys.stdout, no_colour=no_colour), Stream(sys.stderr, no_colour=no_colour), verbosity)
+        return cls(Stream(sys.stdout), Stream(sys.stderr), verbosity)
 
     def prepare(self) -> None:
         """Import what rendering needs (70 ms), best while the engine is loading; without it the first piece waits."""
@@ -110,8 +110,14 @@ class Output:
 
     def json(self, value: Any) -> None:
         """Write JSON to stdout: on one line, or laid out on a terminal."""
+        self._write_json(value, indent=2 if self.stdout.is_terminal else None)
+
+    def json_line(self, value: Any) -> None:
+        """Write JSON to stdout, on one line in any case."""
+        self._write_json(value, indent=None)
+
+    def _write_json(self, value: Any, *, indent: int | None) -> None:
         self.end()
-        indent = 2 if self.stdout.is_terminal else None
         text = json.dumps(value, ensure_ascii=not self.stdout.is_unicode, indent=indent)
         self._write_out(re.sub(_UNSAFE_IN_JSON, lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 

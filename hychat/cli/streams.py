@@ -28,9 +28,7 @@ def fill_closed_descriptors() -> None:
 class Stream:
     """One of stdout and stderr. Every write arrives at once."""
 
-    def __init__(
-        self, file: TextIO | None, environment: Mapping[str, str] = os.environ, *, no_colour: bool = False
-    ) -> None:
+    def __init__(self, file: TextIO | None, environment: Mapping[str, str] = os.environ) -> None:
         """Take over a text file of this process; None stands for one that was closed from the start."""
         self._file = file
         self.is_terminal = file is not None and not file.closed and file.isatty()
@@ -39,9 +37,9 @@ class Stream:
         self.can_animate = self.has_styles and not environment.get("ACCESSIBLE")
         """Whether rows may be painted over; a screen reader would read them again and again."""
         wants_colour = self.has_styles or bool(environment.get("FORCE_COLOR"))
-        self.has_colour = wants_colour and not (no_colour or environment.get("NO_COLOR"))
+        self.has_colour = wants_colour and not environment.get("NO_COLOR")
         """Colours what is ours; FORCE_COLOR does not turn a piped answer into a rendered one."""
-        self.is_unicode = _take_any_character(file)
+        self.is_unicode = take_any_character(file)
 
     def write(self, text: str) -> None:
         """Write text and flush it.
@@ -79,7 +77,7 @@ class Stream:
             os.close(null)
 
 
-def _take_any_character(file: TextIO | None) -> bool:
+def take_any_character(file: TextIO | None) -> bool:
     """Make sure that no character raises an error, and tell whether all of them can be written.
 
     ASCII is what a missing locale looks like, so it becomes UTF-8. Any other encoding is what the terminal reads.

@@ -4,24 +4,27 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Final
 
-from hychat.domain.errors import EngineCrashed, EngineSilent, EngineUnavailable, HychatError
+from hychat.domain.cancel import CancelToken
+from hychat.domain.errors import EngineCrashed, EngineError, EngineSilent, EngineUnavailable, HychatError
 from hychat.engine import wire
 from hychat.engine.spawn import Spawned, spawn
 from hychat.messages import _
 
 _EXIT_GRACE_SECONDS: Final = 2.0
+"""How long a process may take to be gone once its end was seen or ordered."""
 _LOG_TAIL_BYTES: Final = 4096
 _LOG_TAIL_LINES: Final = 4
 
 SILENCE_SECONDS: Final = 20.0
-"""How often a silent child is looked at: one that also used no processor meanwhile is stuck."""
+"""How often a child that says nothing is looked at: one that also used no processor meanwhile is stuck."""
 LONGEST_SILENCE_SECONDS: Final = 300.0
-"""A child that says nothing for so long is given up, busy or not."""
+"""A child that says nothing to anybody for so long is given up, busy or not."""
 
 Inbox = queue.SimpleQueue[wire.Reply | None]
 """Replies to one request; None wakes the reader: the child is dead, or the request was cancelled."""
@@ -32,11 +35,14 @@ class Child:
 
     def __init__(self, spawned: Spawned) -> None:
         self._pid = spawned.pid
-        self._wire = wire.Wire(spawned.read_fd, spawned.write_fd)
+        self._wire = wire.Wire(spawned.read_fd, spawned.write_fd, stall_seconds=SILENCE_SECONDS)
         self._ids = count(1)
         self._hello: Inbox = queue.SimpleQueue()
+        self._greeting: wire.Reply | None = None
         self._inboxes: dict[int, Inbox] = {0: self._hello}
         self._is_alive = True
+        self._is_closed = self._was_stuck = False
+        self._heard = time.monotonic()
         self._exit_status: int | None = None
         self._exit_lock = threading.Lock()
         self._log_file: str | None = None
@@ -69,17 +75,16 @@ class Child:
         """Its process id."""
         return self._pid
 
-    def hello(self) -> wire.Reply:
-        """Its first words: `Hello`, or `Failed` where llama.cpp does not load.
+    def hello(self, cancel: CancelToken) -> wire.Reply | None:
+        """Its first words: `Hello`, or `Failed` where llama.cpp does not load; None when cancelled, or it died.
 
         Raises:
-            EngineError: It ended or is stuck.
+            EngineSilent: It is stuck; it was ended.
         """
-        reply = self.next_reply(self._hello)
-        if reply is None:
-            raise self.ended()
-        self._hello.put(reply)  # it may be asked again
-        return reply
+        if self._greeting is None:
+            with cancel.waking(lambda: self._hello.put(None)):
+                self._greeting = self.next_reply(self._hello)
+        return self._greeting
 
     def watch_log(self, path: str | None) -> None:
         """Remember where in the engine log this child's lines begin."""
@@ -110,19 +115,18 @@ class Child:
         Raises:
             EngineSilent: The child is stuck; it was ended.
         """
-        waited, ticks = 0.0, self._processor_ticks()
+        asked, ticks = time.monotonic(), self._processor_ticks()
         while True:
             try:
                 return inbox.get(timeout=SILENCE_SECONDS)
             except queue.Empty:
-                waited += SILENCE_SECONDS
-            before, ticks = ticks, self._processor_ticks()
-            if waited >= LONGEST_SILENCE_SECONDS or (ticks is not None and ticks == before):
-                self.kill()
-                raise EngineSilent(
-                    _("The engine stopped answering and was ended."),
-                    hint=_("Ask again: the next question starts a new one."),
-                )
+                before, ticks = ticks, self._processor_ticks()
+            is_idle = ticks is not None and ticks == before
+            silence = time.monotonic() - max(asked, self._heard)  # what it says to other requests counts
+            if silence >= (SILENCE_SECONDS if is_idle else LONGEST_SILENCE_SECONDS):
+                self._was_stuck = True
+                self.close()
+                raise self.ended()
 
     def _processor_ticks(self) -> int | None:
         """Processor time it has used so far, in clock ticks; None where /proc does not tell."""
@@ -139,16 +143,22 @@ class Child:
                 frame = self._wire.receive()
             except wire.BrokenWire:
                 break
+            self._heard = time.monotonic()
             if isinstance(frame, wire.Reply) and (inbox := self._inboxes.get(frame.request)) is not None:
                 inbox.put(frame)
         self._is_alive = False
+        self._wire.close_reading()
         for waiting in list(self._inboxes.values()):
             waiting.put(None)
 
     def ended(self) -> HychatError:
-        """What to say of a child that ended by itself."""
-        reason = self.end_reason()
+        """What to say of a child that ended by itself, was given up, or was closed by another thread."""
         hint = _("Ask again: the next question starts a new one.")
+        if self._was_stuck:
+            return EngineSilent(_("The engine stopped answering and was ended."), hint=hint)
+        if self._is_closed:
+            return EngineError(_("The engine was closed."))
+        reason = self.end_reason()
         if self.end_signal() == signal.SIGKILL:
             hint = _("Most often the machine ran out of memory; a smaller model or context needs less.")
         lines = self.log_tail()
@@ -173,41 +183,44 @@ class Child:
     def _exit_code(self) -> int:
         """Its exit code, a signal as a negative number; waits for its end, which is forced after a moment."""
         self._reader.join(_EXIT_GRACE_SECONDS)  # the pipe closes when the process is gone
+        if self._reader.is_alive():
+            self._signal_kill()
+            self._reader.join(_EXIT_GRACE_SECONDS)
         with self._exit_lock:
             if self._exit_status is None:
-                if self._reader.is_alive():
-                    self._signal_kill()
-                try:
-                    self._exit_status = os.waitpid(self._pid, 0)[1]
-                except ChildProcessError:  # somebody else waited for it
-                    self._exit_status = 0
+                self._exit_status = self._wait()
         return os.waitstatus_to_exitcode(self._exit_status)
 
+    def _wait(self) -> int:
+        """Its exit status. One that the system cannot end now, stuck in a driver, is not waited for."""
+        try:
+            return os.waitpid(self._pid, os.WNOHANG if self._reader.is_alive() else 0)[1]
+        except ChildProcessError:  # somebody else waited for it
+            return 0
+
     def _signal_kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+        with self._exit_lock, suppress(ProcessLookupError):
+            if self._exit_status is None:  # afterwards the id may be another process's
+                os.kill(self._pid, signal.SIGKILL)
 
     def log_tail(self) -> str:
         """The last lines it wrote to the engine log."""
         try:
             with open(self._log_file or os.devnull, "rb") as file:  # noqa: PTH123
-                file.seek(max(self._log_start, os.fstat(file.fileno()).st_size - _LOG_TAIL_BYTES))
+                size = os.fstat(file.fileno()).st_size
+                start = self._log_start if self._log_start <= size else 0  # a log that grew large was begun anew
+                file.seek(max(start, size - _LOG_TAIL_BYTES))
                 lines = file.read().decode("utf-8", "replace").split("\n")
         except OSError:
             return ""
         return "\n".join([line.strip() for line in lines if line.strip()][-_LOG_TAIL_LINES:])
 
-    def kill(self) -> None:
-        """End it now."""
-        self._is_alive = False
-        with self._exit_lock:
-            if self._exit_status is None:
-                self._signal_kill()
-        self.close()
-
     def close(self) -> None:
-        """End it, and wait until it has ended."""
-        self._is_alive = False
-        self.send(wire.Quit())
+        """End it, whatever it does, and wait until it has ended; a second call does nothing.
+
+        It has nothing to finish: what it said is here, and the system frees its memory faster than it would itself.
+        """
+        self._is_alive, self._is_closed = False, True
+        self._signal_kill()
         self._wire.close_writing()
         self._exit_code()

@@ -40,12 +40,20 @@ class Host:
             return
         self._send(wire.Hello(devices.offload_devices()))
         while True:
-            idle = self._scheduler is None or self._scheduler.is_idle
-            while idle or not self._inbox.empty():
-                self._handle(self._inbox.get())
-                idle = self._scheduler is None or self._scheduler.is_idle
+            self._take_requests()
             if self._scheduler is not None:
                 self._scheduler.step()
+
+    def _take_requests(self) -> None:
+        """Handle what has come; wait for it where there is nothing else to do."""
+        if self._scheduler is not None:
+            self._scheduler.allow()  # first: a cancel that comes from here on stops the step
+        while self._is_idle or not self._inbox.empty():
+            self._handle(self._inbox.get())
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._scheduler is None or self._scheduler.is_idle
 
     def _listen(self) -> None:
         while True:
@@ -53,9 +61,9 @@ class Host:
                 frame = self._pipe.receive()
             except wire.BrokenWire:
                 os._exit(0)  # the parent is gone: whatever runs is for nobody
-            if isinstance(frame, wire.Cancel) and self._scheduler is not None:
-                self._scheduler.cancel(frame.request)
             self._inbox.put(frame)
+            if isinstance(frame, wire.Cancel) and self._scheduler is not None:
+                self._scheduler.interrupt()
 
     def _send(self, reply: wire.Reply) -> None:
         try:
@@ -67,10 +75,9 @@ class Host:
         match frame:
             case wire.Load():
                 self._load(frame)
-            case wire.Quit():
-                os._exit(0)  # freeing gigabytes first would only take time
-            case wire.Cancel():
-                pass  # told to the scheduler when it came; this only wakes the loop
+            case wire.Cancel(request):
+                if self._scheduler is not None:
+                    self._scheduler.cancel(request)
             case wire.Count() | wire.Generate() | wire.Bench() | wire.SaveState() | wire.LoadState():
                 self._ask(frame)
             case _:

@@ -4,8 +4,10 @@ A child that dies costs one answer, never the program: what was written stands, 
 request starts a new child and loads the model again.
 """
 
+import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -37,6 +39,9 @@ from hychat.messages import _
 _FALLBACK: Final = GenerationSettings(temperature=0.7, top_k=20, top_p=0.8, min_p=0.0, repeat_penalty=1.05)
 """What nothing else says: the Hunyuan instruct models' own recommendation."""
 _SLOTS: Final = 4
+_CRASHES: Final = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
+_LOOK_SECONDS: Final = 0.1
+"""How often a request that waits for another one's load looks whether it was cancelled."""
 
 _Wanted = TypeVar("_Wanted", bound=wire.Reply)
 
@@ -82,14 +87,30 @@ class EngineProcess:
         return model
 
     def _ready(self, cancel: CancelToken) -> Generator[LoadProgress, None, tuple[Child, LoadedModel]]:
-        with self._lock:
+        """A child that has the model; a child loads once, so one whose load did not end well is replaced."""
+        with self._turn(cancel):
             if self._child is None or not self._child.is_alive:
-                if self._child is not None:
-                    self._child.close()
-                self._child, self._loaded = Child.start(), None
+                self._drop_child()
+                self._child = Child.start()
             if self._loaded is None:
                 self._loaded = yield from self._load(self._child, cancel)
             return self._child, self._loaded
+
+    @contextmanager
+    def _turn(self, cancel: CancelToken) -> Iterator[None]:
+        """Let one thread load, while the others wait."""
+        while not self._lock.acquire(timeout=_LOOK_SECONDS):
+            if cancel.is_set:
+                raise Interrupted(_("Stopped."))
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _drop_child(self) -> None:
+        if self._child is not None:
+            self._child.close()
+        self._child, self._loaded = None, None
 
     def _load(self, child: Child, cancel: CancelToken) -> Generator[LoadProgress, None, LoadedModel]:
         options = self._options
@@ -103,7 +124,7 @@ class EngineProcess:
             bos=family.bos,
             eos=family.eos,
         )
-        devices = _devices(child)
+        devices = _devices(child, cancel)
         memory = machine_memory()
         made = plan(
             header,
@@ -126,7 +147,7 @@ class EngineProcess:
     def _load_in_child(
         self, child: Child, verdict: AuditVerdict, made: LoadPlan, builder: PromptBuilder, cancel: CancelToken
     ) -> Generator[LoadProgress, None, dict[str, str]]:
-        options = self._options
+        options, metadata = self._options, None
         with child.request() as (number, inbox), cancel.waking(lambda: inbox.put(None)):
             child.send(
                 wire.Load(
@@ -140,29 +161,36 @@ class EngineProcess:
                     overrides=dict(verdict.overrides),
                 )
             )
-            # While the child loads: a template is compiled (40 ms), and a broken one is found.
-            builder.render("", (ChatTurn(is_user=True, text="?"),), think=False)
-            while True:
-                reply = child.next_reply(inbox)
-                match reply:
-                    case wire.LoadProgress():
-                        yield LoadProgress(reply.fraction)
-                    case wire.Loaded():
-                        return reply.metadata
-                    case wire.Failed():
-                        raise self._error_of(reply)
-                    case None if cancel.is_set:
-                        child.kill()  # a load cannot be stopped; the next request starts a new child
-                        raise Interrupted(_("Stopped."))
-                    case _:
-                        raise self._died_loading(child)
+            try:
+                # While the child loads: a template is compiled (40 ms), and a broken one is found.
+                builder.render("", (ChatTurn(is_user=True, text="?"),), think=False)
+                metadata = yield from self._follow_load(child, inbox, cancel)
+            finally:
+                if metadata is None:  # failed, or the reader went away: a load can be neither stopped nor begun again
+                    child.close()
+        return metadata
+
+    def _follow_load(
+        self, child: Child, inbox: Inbox, cancel: CancelToken
+    ) -> Generator[LoadProgress, None, dict[str, str]]:
+        while True:
+            reply = child.next_reply(inbox)
+            match reply:
+                case wire.LoadProgress():
+                    yield LoadProgress(reply.fraction)
+                case wire.Loaded():
+                    return reply.metadata
+                case wire.Failed():
+                    raise self._error_of(reply)
+                case None if cancel.is_set:
+                    raise Interrupted(_("Stopped."))
+                case _:
+                    raise self._died_loading(child)
 
     def _died_loading(self, child: Child) -> HychatError:
         """A child that llama.cpp takes down while it loads was given a file it cannot bear; one that was killed was not."""
-        ended = child.ended()
-        by_itself = {4, 6, 7, 8, 11}  # SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV
-        if child.end_signal() not in by_itself:
-            return ended
+        if child.end_signal() not in _CRASHES:
+            return child.ended()
         return ModelDamaged(
             _("llama.cpp crashed ({reason}) while it loaded {path}.").format(
                 reason=child.end_reason(), path=self._options.path
@@ -247,8 +275,10 @@ class EngineProcess:
         child, _model = result_of(self._ready(CancelToken()))
         with child.request() as (number, inbox):
             child.send(wire.Bench(number, prompt_tokens, generated_tokens, repetitions))
-            reply = self._expect(child, child.next_reply(inbox), wire.Benched)
-            return BenchResult(tuple(reply.prefill), tuple(reply.decode))
+            while isinstance(reply := child.next_reply(inbox), wire.Prefill):
+                pass  # a sign of life
+            result = self._expect(child, reply, wire.Benched)
+            return BenchResult(tuple(result.prefill), tuple(result.decode))
 
     def _expect(self, child: Child, reply: wire.Reply | None, kind: type[_Wanted]) -> _Wanted:
         if isinstance(reply, kind):
@@ -278,28 +308,36 @@ class EngineProcess:
                 return EngineError(_("The engine could not go on: {reason}").format(reason=failed.detail))
 
     def close(self) -> None:
-        """End the engine; a second call does nothing."""
-        with self._lock:
-            if self._child is not None:
-                self._child.close()
-                self._child, self._loaded = None, None
+        """End the engine; a second call does nothing. Requests that still run end with an error."""
+        child = self._child
+        if child is not None:  # without a turn: one that loads would keep it, and is to be ended
+            child.close()
 
 
-def _devices(child: Child) -> tuple[Device, ...]:
+def _devices(child: Child, cancel: CancelToken) -> tuple[Device, ...]:
     """The devices that can take layers.
 
     Raises:
         EngineUnavailable: llama.cpp does not load on this machine.
+        Interrupted: `cancel` was set meanwhile.
     """
-    match child.hello():
+    match child.hello(cancel):
         case wire.Hello(devices):
             return tuple(Device(*device) for device in devices)
-        case other:
-            reason = other.detail if isinstance(other, wire.Failed) else "?"
+        case wire.Failed(detail=reason):
             raise EngineUnavailable(
                 _("llama-cpp-python cannot be loaded: {reason}").format(reason=reason),
                 hint=_("Install it again: pip install --force-reinstall --no-cache-dir llama-cpp-python"),
             )
+        case None if child.is_alive:
+            raise Interrupted(_("Stopped."))
+        case _ if child.end_signal() == signal.SIGILL:
+            raise EngineUnavailable(
+                _("llama-cpp-python was built for another processor (SIGILL)."),
+                hint=_("Build it here: pip install --force-reinstall --no-binary llama-cpp-python llama-cpp-python"),
+            )
+        case _:
+            raise child.ended()
 
 
 def _sampling(settings: GenerationSettings) -> wire.Sampling:

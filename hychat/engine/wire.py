@@ -100,16 +100,12 @@ class LoadState(NamedTuple):
 
 
 class Bench(NamedTuple):
-    """Measure prompt and generation speed; the reply is `Benched`."""
+    """Measure prompt and generation speed; the reply is `Prefill` messages, then `Benched`."""
 
     request: int
     prompt_tokens: int
     generated_tokens: int
     repetitions: int
-
-
-class Quit(NamedTuple):
-    """End the process."""
 
 
 # From the child
@@ -145,7 +141,7 @@ class Counted(NamedTuple):
 
 
 class Prefill(NamedTuple):
-    """Prompt tokens read so far, the reused ones included."""
+    """Prompt tokens read so far, the reused ones included; for `Bench`, tokens run so far."""
 
     request: int
     done: int
@@ -192,14 +188,14 @@ class Failed(NamedTuple):
     figures: list[int]
 
 
-Request = Load | Count | Generate | Cancel | SaveState | LoadState | Bench | Quit
+Request = Load | Count | Generate | Cancel | SaveState | LoadState | Bench
 Reply = Hello | LoadProgress | Loaded | Counted | Prefill | Piece | Done | StateReady | Benched | Failed
 Frame = Request | Reply
 
 _TYPES: Final = {
     kind.__name__: kind
     for kind in (
-        *(Load, Count, Generate, Cancel, SaveState, LoadState, Bench, Quit),
+        *(Load, Count, Generate, Cancel, SaveState, LoadState, Bench),
         *(Hello, LoadProgress, Loaded, Counted, Prefill, Piece, Done, StateReady, Benched, Failed),
     )
 }
@@ -226,7 +222,8 @@ def decode(payload: bytes) -> Frame:
         if name == "Generate":
             values[2] = Sampling(*values[2])
         frame: Frame = _TYPES[name](*values)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        hash(frame.request)  # what replies are told apart by
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise BrokenWire(str(error)) from error
     return frame
 
@@ -234,17 +231,20 @@ def decode(payload: bytes) -> Frame:
 class Wire:
     """One end of the two pipes. `send` may be called by any thread; `receive` by one."""
 
-    def __init__(self, read_fd: int, write_fd: int) -> None:
-        self._reader: BinaryIO = open(read_fd, "rb")  # noqa: SIM115 - closed by close()
+    def __init__(self, read_fd: int, write_fd: int, *, stall_seconds: float | None = None) -> None:
+        """With `stall_seconds`, sending gives up on an other end that takes nothing for so long."""
+        self._reader: BinaryIO = open(read_fd, "rb")  # noqa: SIM115 - closed by close_reading()
         self._write_fd = write_fd
+        self._stall_seconds = stall_seconds
         self._write_lock = threading.Lock()
         self._is_open = True
+        os.set_blocking(write_fd, False)
 
     def send(self, frame: Frame) -> None:
         """Write a frame.
 
         Raises:
-            BrokenWire: The other end is gone.
+            BrokenWire: The other end is gone, or takes nothing.
         """
         data = memoryview(encode(frame))
         with self._write_lock:
@@ -252,9 +252,22 @@ class Wire:
                 raise BrokenWire("closed")
             try:
                 while data:
-                    data = data[os.write(self._write_fd, data) :]
+                    data = data[self._write(data) :]
             except OSError as error:
                 raise BrokenWire(str(error)) from error
+
+    def _write(self, data: memoryview) -> int:
+        """Write what the pipe takes; wait for room where it takes nothing."""
+        try:
+            return os.write(self._write_fd, data)
+        except BlockingIOError:
+            import select  # rarely needed, and half a millisecond at every start
+
+            poll = select.poll()
+            poll.register(self._write_fd, select.POLLOUT)
+            if not poll.poll(None if self._stall_seconds is None else self._stall_seconds * 1000):
+                raise BrokenWire("stalled") from None
+            return 0
 
     def receive(self) -> Frame:
         """Wait for the next frame.
@@ -262,17 +275,19 @@ class Wire:
         Raises:
             BrokenWire: The other end is gone.
         """
+        length = _LENGTH.unpack(self._read(_LENGTH.size))[0]
+        if not 0 < length <= FRAME_BYTES_LIMIT:
+            raise BrokenWire("not a frame")
+        return decode(self._read(length))
+
+    def _read(self, length: int) -> bytes:
         try:
-            head = self._reader.read(_LENGTH.size)
-            length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
-            if not 0 < length <= FRAME_BYTES_LIMIT:
-                raise BrokenWire("end of stream")
-            payload = self._reader.read(length)
+            data = self._reader.read(length)
         except (OSError, ValueError) as error:
             raise BrokenWire(str(error)) from error
-        if len(payload) < length:
+        if len(data) < length:
             raise BrokenWire("end of stream")
-        return decode(payload)
+        return data
 
     def close_writing(self) -> None:
         """Close the sending side; the other end reads an end of stream."""

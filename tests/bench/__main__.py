@@ -53,9 +53,11 @@ def _rows(name: str, rounds: int) -> Iterator[Row]:
     try:
         yield from _module(name).rows(rounds)
     except HychatError as error:
-        yield Row(name, "stopped here", missing=str(error))
+        yield Row(name, "stopped here").not_measured(f"{error}\n{error.hint}".rstrip())
     except subprocess.CalledProcessError as error:
-        yield Row(name, "stopped here", missing=f"{error}\n{error.stderr or ''}".rstrip())
+        yield Row(name, "stopped here").not_measured(
+            f"{error.cmd[0]}: exit {error.returncode}\n{error.stderr or ''}".rstrip()
+        )
 
 
 def _module(name: str) -> Any:

@@ -14,7 +14,7 @@ from hychat.domain.event import PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason
 from hychat.engine.protocol import Done, EngineEvent, Piece
 from tests.bench.engines import FULL_CHAIN, LONG_QUESTION, Starter, cold_starter, long_answer_settings
-from tests.bench.row import Row, at_most, row_of_pairs
+from tests.bench.row import Row, at_most
 
 _DECODE_MOMENTS: Final = 60
 _DECODE_SECONDS: Final = 0.4
@@ -40,7 +40,7 @@ def _decoding(starter: Starter, moments: random.Random) -> Row:
         for _ in range(_DECODE_MOMENTS)
     ]
     compared = f"cancel to the last event while decoding, p95 of {_DECODE_MOMENTS} moments, over 50 ms"
-    return row_of_pairs("cancel-decode", compared, "s", [(_p95(latencies), _DECODE_LIMIT_SECONDS)], at_most(1))
+    return Row("cancel-decode", compared, "s", at_most(1)).measured([(_p95(latencies), _DECODE_LIMIT_SECONDS)])
 
 
 def _prefilling(starter: Starter, moments: random.Random) -> Row:
@@ -51,7 +51,7 @@ def _prefilling(starter: Starter, moments: random.Random) -> Row:
         for number in range(1, _PREFILL_MOMENTS + 1)
     ]
     compared = f"cancel to the last event while reading, p95 of {_PREFILL_MOMENTS} moments, over one chunk's time"
-    return row_of_pairs("cancel-prefill", compared, "s", [(_p95(latencies), chunk_seconds)], at_most(1))
+    return Row("cancel-prefill", compared, "s", at_most(1)).measured([(_p95(latencies), chunk_seconds)])
 
 
 def _long_question(number: int) -> str:

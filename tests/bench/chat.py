@@ -14,7 +14,7 @@ from hychat.session.chat import ChatSession
 from hychat.session.compose import turn_of
 from tests.bench.engines import FULL_CHAIN, Starter, cold_starter
 from tests.bench.programs import MODEL, fresh_home, hychat_json
-from tests.bench.row import Row, at_most, row_of_pairs
+from tests.bench.row import Row, at_most
 
 _FIRST: Final = "Here is the log of a lighthouse. Say what you think of it.\n" + "\n".join(
     f"Day {day}: wind from the north, {day * 3 % 17} ships passed, the lamp burned {day % 5 + 7} hours."
@@ -59,22 +59,19 @@ def rows(rounds: int) -> Iterator[Row]:
     """Within one process, then from one process to the next."""
     turns = [_second_turn() for _ in range(rounds)]
     last = turns[-1]
-    yield row_of_pairs(
-        "second-turn-tokens",
-        f"tokens read of {last.warm.usage.prompt_tokens} in a second turn, over the new ones: message "
-        f"{last.message_tokens}, template {last.template_tokens}, end of the first answer {last.unread_tokens}",
-        "tok",
-        [(turn.tokens_read, turn.new_tokens) for turn in turns],
-        at_most(1.0),
+    prompt_tokens = last.warm.usage.prompt_tokens
+    compared = (
+        f"tokens read of {prompt_tokens} in a second turn, over the new ones: message {last.message_tokens}, "
+        f"template {last.template_tokens}, end of the first answer {last.unread_tokens}"
     )
-    yield row_of_pairs(
-        "second-turn-start",
-        f"time to the first text of a second turn over that of a new process, both loaded; history of "
-        f"{last.warm.usage.prompt_tokens - last.new_tokens} tokens",
-        "s",
-        [(turn.warm.first_text_seconds, turn.cold.first_text_seconds) for turn in turns],
-        at_most(0.15),
+    read = Row("second-turn-tokens", compared, "tok", at_most(1))
+    yield read.measured([(turn.tokens_read, turn.new_tokens) for turn in turns])
+    compared = (
+        "time to the first text of a second turn over that of a new process, both loaded; history of "
+        f"{prompt_tokens - last.new_tokens} tokens"
     )
+    start = Row("second-turn-start", compared, "s", at_most(0.15))
+    yield start.measured([(turn.warm.first_text_seconds, turn.cold.first_text_seconds) for turn in turns])
     yield _continued()
 
 
@@ -128,4 +125,4 @@ def _continued() -> Row:
         f"{usage['prompt_tokens']} tokens reused"
     )
     pair = second["timings"]["first_token_seconds"], first["timings"]["first_token_seconds"]
-    return row_of_pairs("continued-start", compared, "s", [pair])
+    return Row("continued-start", compared, "s").measured([pair])

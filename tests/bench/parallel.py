@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from tests.bench.engines import LONG_QUESTION, Answer, Starter, cold_starter, long_answer_settings
-from tests.bench.row import Row, row_of_pairs
+from tests.bench.row import Row
 
 _COUNTS: Final = (1, 2, 4, 8, 16, 32)
 _ANSWER_TOKENS: Final = 64
@@ -20,7 +20,7 @@ def rows(rounds: int) -> Iterator[Row]:
         for count in _COUNTS:
             speed = alone if count == 1 else _speed(starter, count)
             compared = f"{count} answers of {_ANSWER_TOKENS} tokens at once, all tokens together, over one answer alone"
-            yield row_of_pairs(f"parallel-{count}", compared, "tok/s", [(speed, alone)])
+            yield Row(f"parallel-{count}", compared, "tok/s").measured([(speed, alone)])
 
 
 def _speed(starter: Starter, count: int) -> float:

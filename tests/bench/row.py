@@ -1,7 +1,7 @@
 """One line of the report: what was measured, against what, and whether the ratio is good enough."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any, TypeVar
 
@@ -42,14 +42,27 @@ class Row:
     compared: str
     """What value and anchor are."""
     unit: str = ""
+    target: Target | None = None
+    """None: for information only."""
     value: float | None = None
     anchor: float | None = None
     ratio: float | None = None
-    """Value over anchor, both of one round: the median of the rounds."""
-    target: Target | None = None
-    """None: for information only."""
+    """Value over anchor."""
     missing: str = ""
     """Why there is no figure."""
+
+    def measured(self, pairs: Sequence[tuple[float, float]]) -> "Row":
+        """With the medians of values and anchors.
+
+        The ratio is the median of the pairs' own ratios, so that slow drift of the machine cancels out.
+        """
+        values, anchors = zip(*pairs, strict=True)
+        ratio = median(value / anchor for value, anchor in pairs)
+        return replace(self, value=median(values), anchor=median(anchors), ratio=ratio)
+
+    def not_measured(self, reason: str) -> "Row":
+        """Without figures."""
+        return replace(self, missing=reason)
 
     @property
     def verdict(self) -> str:
@@ -78,21 +91,6 @@ def heading() -> str:
 def _line(*cells: str) -> str:
     name, value, anchor, ratio, target, verdict = cells
     return f"{name:<20} {value:>14} {anchor:>14} {ratio:>7}  {target:<8} {verdict}".rstrip()
-
-
-def row_of_pairs(
-    name: str, compared: str, unit: str, pairs: Sequence[tuple[float, float]], target: Target | None = None
-) -> Row:
-    """Medians of values and anchors; the ratio is the median of the pairs' own ratios, so that slow drift cancels out."""
-    return Row(
-        name,
-        compared,
-        unit,
-        value=median(value for value, _ in pairs),
-        anchor=median(anchor for _, anchor in pairs),
-        ratio=median(value / anchor for value, anchor in pairs),
-        target=target,
-    )
 
 
 def alternating(rounds: int, first: Callable[[], _A], second: Callable[[], _B]) -> list[tuple[_A, _B]]:

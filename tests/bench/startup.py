@@ -7,7 +7,12 @@ from typing import Final
 
 from tests.bench.machine import THREADS
 from tests.bench.programs import MODEL, Environment, anchor, fresh_home, hychat, model_file, wall_seconds
-from tests.bench.row import Row, Target, alternating, at_most, row_of_pairs
+from tests.bench.row import Row, alternating, at_most
+
+_ASK: Final = "`hychat -m starter --max-tokens 1 hi`, start to exit, over"
+_LLM: Final = Row("one-token-llm", f"{_ASK} `llm -m SmolLM2 hi`", "s", at_most(0.4))
+_LLAMA_CLI: Final = Row("one-token-llama-cli", f"{_ASK} `llama-cli -st -p hi -n 1`", "s", at_most(1))
+_HELP: Final = Row("help", "`hychat --help` over `python -c 'import typer'`", "s", at_most(2))
 
 _HEAVY: Final = ("textual", "llama_cpp")
 _MODULES_AFTER_HELP: Final = """
@@ -23,51 +28,35 @@ finally:
 
 def rows(rounds: int) -> Iterator[Row]:
     """Wall time, with warm page cache and compiled bytecode."""
+    chat = ["-m", model_file(), "-st", "-p", "hi", "-n", "1", "-t", str(THREADS)]
+    silent = ["--no-display-prompt", "--log-disable", "--no-warmup"]
     with fresh_home() as environment:
-        yield _first_token(rounds, environment, "LLM", ["-m", "SmolLM2", "hi"], at_most(0.4))
-        chat = ["-m", model_file(), "-st", "-p", "hi", "-n", "1", "-t", str(THREADS)]
-        silent = ["--no-display-prompt", "--log-disable", "--no-warmup"]
-        yield _first_token(rounds, environment, "LLAMA_CLI", [*chat, *silent], at_most(1.0))
-        yield _help(rounds, environment)
-        yield _help_is_light(environment)
+        yield _one_token(_LLM, rounds, environment, "LLM", ["-m", "SmolLM2", "hi"])
+        yield _one_token(_LLAMA_CLI, rounds, environment, "LLAMA_CLI", [*chat, *silent])
+        yield _wall_time(_HELP, rounds, environment, [*hychat(), "--help"], [sys.executable, "-c", "import typer"])
+        yield _modules_of_help(environment)
 
 
-def _first_token(rounds: int, environment: Environment, variable: str, arguments: list[str], target: Target) -> Row:
-    name = f"one-token-{variable.lower().replace('_', '-')}"
-    compared = f"`hychat -m starter --max-tokens 1 hi`, start to exit, over `{variable.lower().replace('_', '-')}`"
+def _one_token(row: Row, rounds: int, environment: Environment, variable: str, arguments: list[str]) -> Row:
     program = anchor(variable)
     if program is None:
-        return Row(name, compared, target=target, missing=f"set {variable}")
+        return row.not_measured(f"set {variable}")
     ours = [*hychat(), "-m", MODEL, "--max-tokens", "1", "hi"]
-    return _wall_time(name, compared, rounds, environment, (ours, [program, *arguments]), target)
+    return _wall_time(row, rounds, environment, ours, [program, *arguments])
 
 
-def _help(rounds: int, environment: Environment) -> Row:
-    commands = [*hychat(), "--help"], [sys.executable, "-c", "import typer"]
-    return _wall_time(
-        "help", "`hychat --help` over `python -c 'import typer'`", rounds, environment, commands, at_most(2)
+def _wall_time(row: Row, rounds: int, environment: Environment, ours: list[str], theirs: list[str]) -> Row:
+    for command in (ours, theirs):
+        wall_seconds(command, environment)  # warms page cache and bytecode, and makes the first files of a new home
+    return row.measured(
+        alternating(rounds, lambda: wall_seconds(ours, environment), lambda: wall_seconds(theirs, environment))
     )
 
 
-def _wall_time(  # noqa: PLR0913 - what a row needs
-    name: str,
-    compared: str,
-    rounds: int,
-    environment: Environment,
-    commands: tuple[list[str], list[str]],
-    target: Target,
-) -> Row:
-    ours, theirs = commands
-    for command in commands:
-        wall_seconds(command, environment)  # warms page cache and bytecode, and makes the first files of a new home
-    pairs = alternating(rounds, lambda: wall_seconds(ours, environment), lambda: wall_seconds(theirs, environment))
-    return row_of_pairs(name, compared, "s", pairs, target)
-
-
-def _help_is_light(environment: Environment) -> Row:
+def _modules_of_help(environment: Environment) -> Row:
     run = subprocess.run(
         [sys.executable, "-c", _MODULES_AFTER_HELP], env=environment, capture_output=True, check=True, text=True
     )
     loaded = [name for name in run.stderr.split() if name in _HEAVY]
     compared = f"heavy modules that `hychat --help` imports, of {', '.join(_HEAVY)}: {', '.join(loaded) or 'none'}"
-    return row_of_pairs("help-modules", compared, "", [(len(loaded), len(_HEAVY))], at_most(0))
+    return Row("help-modules", compared, "", at_most(0)).measured([(len(loaded), len(_HEAVY))])

@@ -1,6 +1,7 @@
 """A llama.cpp context: the KV cache, and one batch that is decoded step by step."""
 
 import ctypes
+import os
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -93,7 +94,7 @@ class Context:
         self._batch = lib.llama_batch_init(BATCH_TOKENS, 0, 1)
         self._abort = abort  # its buffer must outlive the context
         self.tokens = tokens
-        self.threads = threads
+        self._threads = threads
 
     @property
     def handle(self) -> Any:
@@ -105,10 +106,11 @@ class Context:
         lib.llama_batch_free(self._batch)
         lib.llama_free(self._handle)
 
-    def set_threads(self, decode: int) -> None:
+    def set_threads(self, threads: int) -> None:
         """Use this many threads from the next step on."""
-        self.threads = decode
-        lib.llama_set_n_threads(self._handle, decode, decode)
+        if threads != self._threads:
+            self._threads = threads
+            lib.llama_set_n_threads(self._handle, threads, threads)
 
     def decode(self, entries: list[Entry]) -> None:
         """Run one batch: the KV cache takes the entries' tokens, and those that want logits have them.
@@ -172,14 +174,14 @@ class Context:
     def save_state(self, sequence: int, tokens: list[int], path: str) -> bool:
         """Write a sequence's cells and their tokens to a file."""
         array = (ctypes.c_int32 * len(tokens))(*tokens)
-        return bool(lib.llama_state_seq_save_file(self._handle, path.encode(), sequence, array, len(tokens)))
+        return bool(lib.llama_state_seq_save_file(self._handle, os.fsencode(path), sequence, array, len(tokens)))
 
     def load_state(self, sequence: int, path: str) -> list[int] | None:
         """Read a sequence's cells from a file; their tokens, or None where the file does not fit this model or context."""
         array = (ctypes.c_int32 * self.tokens)()
         count = ctypes.c_size_t()
         done = lib.llama_state_seq_load_file(
-            self._handle, path.encode(), sequence, array, self.tokens, ctypes.byref(count)
+            self._handle, os.fsencode(path), sequence, array, self.tokens, ctypes.byref(count)
         )
         return array[: count.value] if done else None
 

@@ -4,7 +4,10 @@ import codecs
 
 
 class Detokenizer:
-    """Joins the bytes of tokens into characters; one UTF-8 character may span several tokens."""
+    """Joins the bytes of tokens into characters; one UTF-8 character may span several tokens.
+
+    Bytes that cannot be UTF-8 become U+FFFD. A character that an answer breaks off in the middle is left out.
+    """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -12,7 +15,3 @@ class Detokenizer:
     def feed(self, piece: bytes) -> str:
         """The characters that are whole by now."""
         return self._decoder.decode(piece)
-
-    def finish(self) -> str:
-        """A replacement character where the answer ended inside one."""
-        return self._decoder.decode(b"", final=True)

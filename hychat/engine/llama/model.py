@@ -3,12 +3,16 @@
 import ctypes
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 from hychat.engine.llama.bindings import lib
 
 _ALL_LAYERS: Final = 10_000
+_USER_DEFINED: Final = 1 << 4  # llama_token_attr
+_MARKER: Final = re.compile(r"<[|｜].+[|｜]>", re.DOTALL)
+"""How control tokens are written, by whatever name a vocabulary files them."""
 _THOUGHT_TAG: Final = re.compile(rb"</?(think|answer)(:opensource)?>")
 """Tags that some vocabularies hold as one control token; the thought parser needs to see them."""
 
@@ -20,29 +24,29 @@ class ModelLoadError(Exception):
 
 
 class LogTail:
-    """llama.cpp's log: everything goes to the process's stderr (the engine log), the last complaints are kept.
+    """llama.cpp's log: everything goes to the process's stderr (the engine log), the last errors are kept.
 
     The callback object lives as long as the process: llama.cpp keeps a bare pointer to it.
     """
 
     def __init__(self) -> None:
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self._level = 0
         self._callback = lib.llama_log_callback(self._take)
         lib.llama_log_set(self._callback, ctypes.c_void_p(0))
 
     def _take(self, level: int, text: bytes, _user_data: object) -> None:
         line = (text or b"").decode("utf-8", "replace")
-        continued, warning, error = 5, 3, 4  # ggml_log_level
+        continued, error = 5, 4  # ggml_log_level
         self._level = self._level if level == continued else level
-        if self._level in {warning, error}:
-            self.complaints = [*self.complaints[-9:], line.strip()]
+        if self._level == error and line.strip():
+            self.errors = [*self.errors[-9:], line.strip()]
         if self._level > 1:  # debug lines would fill the log
             os.write(2, line.encode())
 
     def last_error(self) -> str:
-        """The newest complaints in one line, newest first."""
-        return "; ".join(reversed([line for line in self.complaints if line][-3:]))
+        """The newest errors in one line, newest first."""
+        return "; ".join(reversed(self.errors[-3:]))
 
 
 class Model:
@@ -53,6 +57,7 @@ class Model:
         self.vocab = lib.llama_model_get_vocab(handle)
         self.vocab_size: int = lib.llama_vocab_n_tokens(self.vocab)
         self._pieces: dict[int, bytes] = {}
+        self._markers: dict[int, str] = {}
 
     @classmethod
     def load(
@@ -77,7 +82,7 @@ class Model:
         override_array = _override_array(overrides)
         if override_array is not None:
             params.kv_overrides = override_array
-        handle = lib.llama_model_load_from_file(path.encode(), params)
+        handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not handle:
             raise ModelLoadError(path)
         return cls(handle)
@@ -95,27 +100,40 @@ class Model:
         """Token ids of a prompt; control tokens are recognised in control segments only."""
         tokens: list[int] = []
         for text, is_control in segments:
-            if text:
-                tokens += self._tokenize_control(text) if is_control else self._tokenize_plain(text)
+            if is_control:
+                tokens += self._tokenize_text(text, parse_special=True)
+            else:
+                tokens += self._tokenize_plain(text)
         return tokens
-
-    def _tokenize_control(self, text: str) -> list[int]:
-        return self._tokenize_bytes(text.encode("utf-8", "replace"), parse_special=True)
 
     def _tokenize_plain(self, text: str) -> list[int]:
-        """Plain text never holds the end of an answer.
+        """Plain text holds no control token.
 
         llama.cpp finds tokens that a vocabulary calls "user defined" in any text, and a few vocabularies call their end token
-        so; its text is then cut in two, which no token spans.
+        so; its text is then cut after the first character, and no token spans the cut.
         """
-        tokens = self._tokenize_bytes(text.encode("utf-8", "replace"), parse_special=False)
-        for token in tokens:
-            if self.ends_generation(token):
-                ending = self._piece(token, special=True).decode("utf-8", "replace")
-                before, found, after = text.partition(ending)
-                if found and len(ending) > 1:
-                    return self._tokenize_plain(before + ending[0]) + self._tokenize_plain(ending[1:] + after)
-        return tokens
+        markers: set[str] = set()
+        while True:
+            parts = _cut(text, markers)
+            tokens = [token for part in parts for token in self._tokenize_text(part, parse_special=False)]
+            found = {marker for token in set(tokens) if (marker := self._marker(token))} - markers
+            if not found:
+                return tokens
+            markers |= found
+
+    def _marker(self, token: int) -> str:
+        """The text of a token that must not stand in plain text and yet may be found there; empty for all others."""
+        known = self._markers.get(token)
+        if known is None:
+            text = self._piece(token, special=True).decode("utf-8", "replace")
+            is_found_anywhere = lib.llama_vocab_get_attr(self.vocab, token) & _USER_DEFINED
+            is_marker = len(text) > 1 and (self.ends_generation(token) or (is_found_anywhere and _MARKER.fullmatch(text)))
+            known = self._markers[token] = text if is_marker else ""
+        return known
+
+    def _tokenize_text(self, text: str, *, parse_special: bool) -> list[int]:
+        data = text.encode("utf-8", "replace")
+        return self._tokenize_bytes(data, parse_special=parse_special) if data else []
 
     def _tokenize_bytes(self, data: bytes, *, parse_special: bool) -> list[int]:
         capacity = len(data) + 8
@@ -152,14 +170,24 @@ class Model:
                 return buffer.raw[:length]
             capacity = -length  # a negative length says how much room it needs
 
+    def is_text(self, token: int) -> bool:
+        """Whether the token stands for text, and is no control token."""
+        return bool(self._piece(token, special=False))
+
     def ends_generation(self, token: int) -> bool:
         """Whether the token ends an answer (EOS, EOT and their kin)."""
         return bool(lib.llama_vocab_is_eog(self.vocab, token))
 
+    @cached_property
     def control_tokens(self) -> list[int]:
         """Control tokens that end nothing: an answer never needs one."""
         tokens = range(self.vocab_size)
         return [t for t in tokens if lib.llama_vocab_is_control(self.vocab, t) and not self.ends_generation(t)]
+
+    @property
+    def keeps_every_position(self) -> bool:
+        """Whether the KV cache can be cut and shared at any position; recurrent models keep one state a sequence."""
+        return not (lib.llama_model_is_recurrent(self._handle) or lib.llama_model_is_hybrid(self._handle))
 
     @property
     def trained_context_tokens(self) -> int:
@@ -178,6 +206,14 @@ class Model:
             "trained_context_tokens": str(self.trained_context_tokens),
             "system": lib.llama_print_system_info().decode("utf-8", "replace").strip(),
         }
+
+
+def _cut(text: str, markers: Collection[str]) -> list[str]:
+    """The text in parts, cut after the first character of every marker."""
+    if not markers:
+        return [text]
+    any_marker = "|".join(re.escape(marker) for marker in markers)
+    return re.split(f"(?<=(?={any_marker}).)", text, flags=re.DOTALL)
 
 
 def _has_amx() -> bool:

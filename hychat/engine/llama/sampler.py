@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+from array import array
 from typing import Any, Final, Protocol
 
 from hychat.engine.llama.bindings import lib
@@ -17,11 +18,19 @@ class GrammarRejected(Exception):
     """llama.cpp did not take the grammar."""
 
 
+class GrammarStuck(Exception):
+    """The vocabulary has no token that the grammar allows next."""
+
+
 class Sampler(Protocol):
     """Draws the tokens of one answer."""
 
     def sample(self, context: Context, logits_index: int) -> int:
-        """The next token; the chain remembers it."""
+        """The next token; the chain remembers it.
+
+        Raises:
+            GrammarStuck: No token is allowed.
+        """
         ...
 
     def close(self) -> None:
@@ -92,15 +101,22 @@ class GrammarSampler:
         self._grammar = grammar
         self._size = model.vocab_size
         self._candidates = (lib.llama_token_data * self._size)()
-        self._ids = bytes((lib.llama_token_data * self._size)(*((token, 0.0, 0.0) for token in range(self._size))))
-        self._control_tokens = model.control_tokens()  # a grammar would take one for its text, which no reader sees
         self._logit_column = memoryview(self._candidates).cast("B").cast("f")[1::3]
+        memoryview(self._candidates).cast("B").cast("i")[0::3] = memoryview(array("i", range(self._size)))
+        self._ids = bytes(self._candidates)
+        self._control_tokens = model.control_tokens  # a grammar would take one for its text, which no reader sees
 
     def sample(self, context: Context, logits_index: int) -> int:
-        """The next token; chain and grammar remember it."""
+        """The next token; chain and grammar remember it.
+
+        Raises:
+            GrammarStuck: No token is allowed.
+        """
         token = self._draw(context, logits_index, filtered=False)
         if not self._allows(token):
             token = self._draw(context, logits_index, filtered=True)
+            if not self._allows(token):  # llama.cpp would end the process
+                raise GrammarStuck
         lib.llama_sampler_accept(self._chain, token)
         lib.llama_sampler_accept(self._grammar, token)
         return token
@@ -112,16 +128,16 @@ class GrammarSampler:
         self._logit_column[:] = memoryview(row).cast("B").cast("f")
         for token in self._control_tokens:
             self._logit_column[token] = -math.inf
-        array = lib.llama_token_data_array(self._candidates, self._size, -1, False)
+        candidates = lib.llama_token_data_array(self._candidates, self._size, -1, False)
         if filtered:
-            lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
-        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
-        return int(array.data[array.selected].id)
+            lib.llama_sampler_apply(self._grammar, ctypes.byref(candidates))
+        lib.llama_sampler_apply(self._chain, ctypes.byref(candidates))
+        return int(candidates.data[candidates.selected].id)
 
     def _allows(self, token: int) -> bool:
         one = (lib.llama_token_data * 1)(lib.llama_token_data(token, 1.0, 0.0))
-        array = lib.llama_token_data_array(one, 1, -1, False)
-        lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        candidates = lib.llama_token_data_array(one, 1, -1, False)
+        lib.llama_sampler_apply(self._grammar, ctypes.byref(candidates))
         return not math.isinf(one[0].logit)
 
     def close(self) -> None:

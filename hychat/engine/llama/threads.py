@@ -43,83 +43,88 @@ def _threads_per_core() -> int:
 
 
 def thread_counts(most: int) -> tuple[int, ...]:
-    """The counts worth trying, most first: each about three quarters of the one before, down to 1."""
+    """The counts worth trying, most first: one less, as one busy process is the commonest, then in steps of a quarter."""
     counts = [most]
     while counts[-1] > 1:
-        counts.append(max(1, min(counts[-1] - 1, counts[-1] * 3 // 4)))
+        counts.append(counts[-1] - 1 if len(counts) == 1 else max(1, counts[-1] * 3 // 4))
     return tuple(counts)
 
 
 class ThreadGovernor:
-    """Picks the thread count from the decode times it is told.
+    """Picks the thread count for decoding from the step times it is told.
 
-    It stays with one count ("home") and tries a neighbour for a few steps: the next lower one as soon as steps take clearly
-    longer than they did, either one from time to time. What is faster becomes home. Trials come less and less often while
-    they do not pay, so that on a quiet machine they cost next to nothing.
+    It stays with one count ("home") and tries a neighbour for a single step: the next lower one as soon as a step was
+    disturbed, either one from time to time. What is faster becomes home, and the next in that direction is tried at once.
+    Trials come less and less often while they do not pay, so that on a quiet machine they cost next to nothing.
     """
 
-    TRIAL_STEPS: Final = 2
+    PREEMPTIONS_PER_SECOND: Final = 100.0
+    """The system takes a thread off its core so often only for another process that wants the core."""
+    LEAST_PREEMPTIONS: Final = 4
     SLOWDOWN: Final = 1.5
-    """Steps this much longer than usual mean that a core was taken."""
+    """A step so many times longer than usual is disturbed, whatever by."""
     GAIN: Final = 0.95
     """A neighbour must take at most this share of home's time to become home."""
-    FIRST_INTERVAL_SECONDS: Final = 1.0
-    LONGEST_INTERVAL_SECONDS: Final = 30.0
+    DISTURBED_INTERVAL_SECONDS: Final = 0.3
+    """Between trials while steps are disturbed."""
+    FIRST_INTERVAL_SECONDS: Final = 2.0
+    LONGEST_INTERVAL_SECONDS: Final = 8.0
+    """Between trials while they are not: so long it may take to notice that a core is free again."""
 
     def __init__(self, counts: Sequence[int]) -> None:
         self._counts = tuple(counts)
+        self._last = len(self._counts) - 1
         self._home = 0
         self._rank = 0
+        self._direction = 1
         self._width = 0
-        self._recent: list[float] = []
-        self._home_seconds = 0.0
-        """What a step takes at home, as last judged."""
-        self._interval = 0.0  # the first trial comes at once: the core may be taken from the start
-        self._waited = 0.0
-        self._goes_up = True
+        self._usual_seconds = 0.0
+        """What a step takes at home; 0 while that is not known."""
+        self._interval = self.FIRST_INTERVAL_SECONDS
+        self._waited = self.DISTURBED_INTERVAL_SECONDS  # the core may be taken from the start
 
     @property
     def threads(self) -> int:
         """The count to use for the next step."""
         return self._counts[self._rank]
 
-    def record(self, seconds: float, width: int) -> None:
-        """Take the time of one decode step of `width` sequences that was made with `threads` threads."""
+    def record(self, seconds: float, width: int, preemptions: int) -> None:
+        """Take a decode step of `width` sequences that was made with `threads` threads: its time, and how often the
+        system took a thread off its core meanwhile.
+        """
+        is_trial = self._rank != self._home
         if width != self._width:  # times of different widths do not compare
-            self._width, self._rank, self._recent, self._home_seconds = width, self._home, [], 0.0
+            self._width, self._usual_seconds = width, 0.0
+            self._rank = self._home
+        elif is_trial:
+            self._judge(seconds)
             return
-        self._recent.append(seconds)
-        if len(self._recent) >= self.TRIAL_STEPS:
-            typical = min(self._recent)
-            self._recent = []
-            if self._rank == self._home:
-                self._stay(typical)
-            else:
-                self._judge(typical)
+        if not is_trial:
+            self._stay(seconds, preemptions)
 
-    def _stay(self, typical: float) -> None:
-        slowed = self._home_seconds and typical > self._home_seconds * self.SLOWDOWN
-        first = not self._home_seconds
-        self._home_seconds = typical if slowed or first else 0.9 * self._home_seconds + 0.1 * typical
-        self._waited += typical * self.TRIAL_STEPS
-        if slowed:
-            self._interval = self.FIRST_INTERVAL_SECONDS
-            self._go(self._home + 1)
+    def _stay(self, seconds: float, preemptions: int) -> None:
+        usual = self._usual_seconds or seconds
+        is_preempted = preemptions >= max(self.LEAST_PREEMPTIONS, self.PREEMPTIONS_PER_SECOND * seconds)
+        is_disturbed = is_preempted or seconds > usual * self.SLOWDOWN
+        is_changed = is_disturbed or seconds < usual / self.SLOWDOWN
+        self._usual_seconds = seconds if is_changed else 0.9 * usual + 0.1 * seconds
+        self._waited += seconds
+        if is_disturbed and self._home < self._last and self._waited > self.DISTURBED_INTERVAL_SECONDS:
+            self._try(1)
         elif self._waited > self._interval:
-            self._goes_up = not self._goes_up
-            self._go(self._home + (-1 if self._goes_up else 1))
+            self._try(self._direction)
 
-    def _judge(self, typical: float) -> None:
-        direction = self._rank - self._home
-        if typical < self._home_seconds * self.GAIN:
-            self._home, self._home_seconds = self._rank, typical
-            self._interval = self.FIRST_INTERVAL_SECONDS
-            self._go(self._home + direction)
+    def _try(self, direction: int) -> None:
+        """Make the next step with a neighbour; with the other one where there is none that way."""
+        self._direction = direction if 0 <= self._home + direction <= self._last else -direction
+        self._rank = max(0, min(self._last, self._home + self._direction))
+        self._waited = 0.0
+
+    def _judge(self, seconds: float) -> None:
+        if seconds < self._usual_seconds * self.GAIN:
+            self._home, self._usual_seconds = self._rank, seconds
+            self._interval = 0.0  # go on that way
         else:
             self._rank = self._home
+            self._direction = -self._direction
             self._interval = min(max(self._interval * 2, self.FIRST_INTERVAL_SECONDS), self.LONGEST_INTERVAL_SECONDS)
-
-    def _go(self, rank: int) -> None:
-        """Try another count, if there is one."""
-        self._waited = 0.0
-        self._rank = rank if 0 <= rank < len(self._counts) else self._home

@@ -1,0 +1,249 @@
+"""`hychat batch`: many questions from a file, several at once, one JSON line an answer, in order; it can be gone on with."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Final, TextIO
+
+import typer
+
+from hychat.cli import typed
+from hychat.cli.commands import Command
+from hychat.cli.interrupt import cancelled_by_ctrl_c
+from hychat.cli.output import Output
+from hychat.cli.reader import INTERRUPTED, answer_as_json
+from hychat.cli.stdin import read_file, read_stdin
+from hychat.config.load import load
+from hychat.domain.cancel import CancelToken
+from hychat.domain.choices import Style
+from hychat.domain.codec import JsonObject
+from hychat.domain.errors import HychatError, InputUnreadable
+from hychat.engine.grammar import load_schema
+from hychat.messages import _, ngettext
+from hychat.paths import config_file
+from hychat.runtime import Runtime
+from hychat.session.batch import Outcome, Task, answer_all
+
+_STDIN: Final = "-"
+
+_Questions = Annotated[
+    Path,
+    typer.Argument(
+        metavar=_("FILE"),
+        help=_("One question a line: plain text, a JSON string, or an object with prompt, system and id; - is stdin."),
+        show_default=False,
+    ),
+]
+_OutputFile = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar=_("FILE"), help=_("Add the answers to this file; those in it are skipped.")),
+]
+_Model = Annotated[
+    str | None,
+    typer.Option(
+        "-m",
+        "--model",
+        metavar=_("MODEL"),
+        help=_("The model to ask: a name, or the path of a GGUF file."),
+        autocompletion=typed.model_names,
+    ),
+]
+_System = Annotated[
+    str | None,
+    typer.Option(
+        "-s",
+        "--system",
+        metavar=_("TEXT"),
+        help=_("Tell the model who it is and how to behave, before the chat."),
+        parser=typed.readable,
+    ),
+]
+_StyleOf = Annotated[Style | None, typer.Option("--style", help=_("The manner of the answer."), case_sensitive=False)]
+_Temperature = Annotated[
+    str | None,
+    typer.Option(
+        "-t",
+        "--temperature",
+        metavar=_("NUMBER"),
+        help=_("How freely words are chosen: 0.1 (the likeliest) to 1.0."),
+    ),
+]
+_MaxTokens = Annotated[
+    str | None,
+    typer.Option(
+        "--max-tokens",
+        metavar=_("NUMBER"),
+        help=_("The longest answer, in tokens: a token is a word or a part of one."),
+    ),
+]
+_Seed = Annotated[
+    str | None,
+    typer.Option(
+        "--seed", metavar=_("NUMBER"), help=_("The same number gives the same answer again, on the same machine.")
+    ),
+]
+_Schema = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar=_("SCHEMA"),
+        help=_("Answer in JSON that follows this JSON schema: a file, or the schema itself."),
+    ),
+]
+_Parallel = Annotated[
+    int, typer.Option("--parallel", metavar=_("NUMBER"), help=_("How many questions to answer at once."), min=1, max=64)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One question of the file."""
+
+    id: str
+    task: Task
+
+
+def batch(  # noqa: PLR0913 - one parameter an option
+    ctx: typer.Context,
+    file: _Questions,
+    output_file: _OutputFile = None,
+    model: _Model = None,
+    system: _System = None,
+    style: _StyleOf = None,
+    temperature: _Temperature = None,
+    max_tokens: _MaxTokens = None,
+    seed: _Seed = None,
+    schema: _Schema = None,
+    parallel: _Parallel = 4,
+) -> int:
+    """Answer every question; the exit code is 1 where one could not be answered."""
+    flags = {
+        "model": model,
+        "system": system,
+        "style": style,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "seed": seed,
+    }
+    config = load(config_file(), os.environ).over(flags)
+    settings = replace(config.generation, json_schema=load_schema(schema) if schema else None)
+    lines = _lines(file, Task("", config.system, config.style))
+    with closing(Runtime(config, spawned=ctx.obj, slots=parallel)) as runtime, _opened(output_file) as (write, done):
+        engine = runtime.engine(runtime.model_name())
+        with cancelled_by_ctrl_c() as cancel:
+            tasks = (line.task for line in lines[done:])
+            outcomes = answer_all(engine, tasks, settings, parallel=parallel, cancel=cancel)
+            return _write_all(lines, done, outcomes, write, cancel)
+
+
+def _write_all(
+    lines: list[_Line], done: int, outcomes: Iterator[Outcome], write: Callable[[JsonObject], None], cancel: CancelToken
+) -> int:
+    """Write the answers as they come; the exit code."""
+    output = Output.of_process()
+    if done:
+        output.note(
+            ngettext("{count} answer is there already.", "{count} answers are there already.", done).format(count=done)
+        )
+    exit_code = 0
+    for number, (line, outcome) in enumerate(zip(lines[done:], outcomes, strict=False), start=done + 1):
+        if cancel.is_set:  # what was cut short is asked again by the next run
+            break
+        if isinstance(outcome, HychatError):
+            exit_code = HychatError.exit_code
+            output.warn(_("{id}: {reason}").format(id=line.id, reason=outcome.message))
+        write({"id": line.id, **_as_json(outcome)})
+        output.progress(_("Answering"), number, len(lines))
+    output.end()
+    return INTERRUPTED if cancel.is_set else exit_code
+
+
+def _as_json(outcome: Outcome) -> JsonObject:
+    if isinstance(outcome, HychatError):
+        return {"error": outcome.message, "exit_code": outcome.exit_code}
+    try:
+        return answer_as_json(outcome)
+    except ValueError:  # JSON that was cut before its end
+        return {"error": _("The answer was cut before its JSON was whole."), "exit_code": HychatError.exit_code}
+
+
+def _lines(file: Path, common: Task) -> list[_Line]:
+    """All questions; every line is looked at before the first is asked.
+
+    Raises:
+        InputUnreadable: The file cannot be read, or a line is no question.
+    """
+    part = read_stdin() if str(file) == _STDIN else read_file(file)
+    text = part.attachment.text if part else ""
+    numbered = enumerate(text.split("\n"), start=1)
+    return [_line(line, number, file, common) for number, line in numbered if line.strip()]
+
+
+def _line(line: str, number: int, file: Path, common: Task) -> _Line:
+    """A question: an object, a JSON string, or plain text, which is what does not look like either.
+
+    Raises:
+        InputUnreadable: It looks like JSON and is none, or has no prompt.
+    """
+    if line.lstrip()[:1] not in {"{", '"'}:
+        return _Line(str(number), replace(common, prompt=line.strip()))
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise _no_question(file, number, str(error)) from error
+    fields = {"prompt": value} if isinstance(value, str) else value
+    prompt, system = fields.get("prompt"), fields.get("system", common.system)
+    if not isinstance(prompt, str) or not prompt.strip() or not isinstance(system, str):
+        raise _no_question(file, number, _('it has no text under "prompt"'))
+    return _Line(str(fields.get("id", number)), replace(common, prompt=prompt, system=system))
+
+
+def _no_question(file: Path, number: int, reason: str) -> InputUnreadable:
+    return InputUnreadable(
+        _("{file}, line {number} is no question: {reason}.").format(
+            file=file, number=number, reason=reason.rstrip(".")
+        ),
+        hint=_('Write one question a line: plain text, or {"prompt": "..."}.'),
+    )
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[tuple[Callable[[JsonObject], None], int]]:
+    """Where the answers go, and how many whole ones are there already.
+
+    Raises:
+        HychatError: The file cannot be written.
+    """
+    if path is None:
+        yield Output.of_process().json_line, 0
+        return
+    try:
+        with path.open("a+", encoding="utf-8") as file:
+            done = _keep_whole_lines(file)
+
+            def write(value: JsonObject) -> None:
+                file.write(json.dumps(value, ensure_ascii=False) + "\n")
+                file.flush()
+
+            yield write, done
+    except OSError as error:
+        raise HychatError(
+            _("{path} cannot be written: {reason}.").format(path=path, reason=error.strerror or error)
+        ) from error
+
+
+def _keep_whole_lines(file: TextIO) -> int:
+    """Cut off a line that an earlier run could not finish; how many whole ones there are."""
+    file.seek(0)
+    text = file.read()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.truncate(len(whole.encode()))
+    return whole.count("\n")
+
+
+app = typer.Typer(name="batch", rich_markup_mode=None, add_completion=False)
+app.command("batch", cls=Command, help=_("Answer many questions from a file, several at once."))(batch)

@@ -1,0 +1,38 @@
+"""What `-v` tells: what runs where before an answer, what the answer was made with after it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from hychat.cli.output import Output
+from hychat.domain.cancel import CancelToken
+from hychat.domain.event import LoadProgress
+from hychat.domain.message import Conversation
+from hychat.engine.protocol import Engine, LoadedModel
+from hychat.messages import _
+
+
+def loading(engine: Engine, cancel: CancelToken, output: Output) -> Iterator[LoadProgress]:
+    """Load the model, and tell what it is and where it runs. Raises as `Engine.open`."""
+    model = yield from engine.open(cancel)
+    output.detail(_of_model(model))
+
+
+def tell_answer(conversation: Conversation, output: Output) -> None:
+    """Tell the settings that the last answer was made with, and where it was kept."""
+    receipt = conversation.leaf.receipt if conversation.leaf else None
+    if receipt is not None:
+        said = {name: value for name, value in asdict(receipt.settings).items() if value is not None}
+        settings = ", ".join(f"{name} {value}" for name, value in said.items() if name != "json_schema")
+        output.detail(_("settings: {settings}").format(settings=settings))
+        output.detail(_("chat: {id}").format(id=conversation.id))
+
+
+def _of_model(model: LoadedModel) -> str:
+    facts = model.metadata
+    return _("model: {name} ({description}), context {context} tokens, on {devices}, {threads} threads").format(
+        name=model.name,
+        description=facts.get("description", "?"),
+        context=model.context_tokens,
+        devices=facts.get("devices", "?"),
+        threads=facts.get("threads", "?"),
+    )
