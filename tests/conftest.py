@@ -3,10 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hychat import messages
+
+if TYPE_CHECKING:
+    from hychat.engine.llama.model import Model
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +25,35 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     messages.choose_language("en")
     yield
     messages.choose_language("en")
+
+
+@pytest.fixture(scope="session")
+def starter_model() -> Iterator["Model"]:
+    """The starter in this process, for tests of the decode loop itself."""
+    from hychat.catalogue.find import locate
+
+    yield from _loaded(locate("starter").path)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Model"]:
+    """A Llama of random weights with ChatML tokens: hundreds of tokens in a moment, none of them with a meaning."""
+    from tests.tiny_models import write_llama
+
+    yield from _loaded(str(write_llama(tmp_path_factory.mktemp("tiny") / "llama.gguf")))
+
+
+def _loaded(path: str) -> Iterator["Model"]:
+    from hychat.engine.llama.bindings import lib  # llama.cpp, for the tests that need it
+    from hychat.engine.llama.model import Model
+
+    silence = lib.llama_log_callback(lambda *_line: None)
+    _KEPT.append(silence)
+    lib.llama_log_set(silence, None)
+    model = Model.load(path)
+    yield model
+    model.close()
+
+
+_KEPT: list[object] = []
+"""llama.cpp keeps a bare pointer to its log callback, and calls it to the very end."""

@@ -152,22 +152,24 @@ class Terminal:
         self.screen = FakeTerminal(columns, lines)
         self._keyboard, terminal = pty.openpty()
         self._descriptor = terminal
+        self._ends = [self._keyboard, terminal]
         self._set_size(columns, lines)
         self.modes_before = termios.tcgetattr(terminal)
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-c", _ON_TERMINAL, str(terminal), *arguments],
             pass_fds=[terminal],
-            env=environment(TERM="xterm-256color", **env),
+            env=environment(**{"TERM": "xterm-256color", **env}),
             cwd=ROOT,
         )
 
     @classmethod
     @contextmanager
-    def running(cls, *arguments: str, columns: int = 60, lines: int = 20, **env: str) -> Iterator[Self]:
+    def running(
+        cls, *arguments: str, columns: int = 60, lines: int = 20, env: dict[str, str] | None = None
+    ) -> Iterator[Self]:
         """hychat with these arguments, or any program where the first is a path; it is ended with the block."""
-        terminal = cls(
-            [*(() if arguments[:1] and arguments[0].startswith("/") else HYCHAT), *arguments], columns, lines, env
-        )
+        program = () if arguments[:1] and arguments[0].startswith("/") else HYCHAT
+        terminal = cls([*program, *arguments], columns, lines, env or {})
         try:
             yield terminal
         finally:
@@ -214,18 +216,26 @@ class Terminal:
 
     def end(self) -> int:
         """Read until the program has ended; its exit code, a signal as a negative number."""
-        while self._process.poll() is None:
+        while self._ends and self._process.poll() is None:
             self._read(0.05)
-        while self._read(0.0):
+        while self._ends and self._read(0.0):
             pass
-        return self._process.returncode
+        return self._process.wait(PATIENCE_SECONDS)
+
+    def hang_up(self) -> None:
+        """Close the terminal's window."""
+        self._close_ends()
 
     def close(self) -> None:
         if self._process.poll() is None:
             os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
-        os.close(self._keyboard)
-        os.close(self._descriptor)
+        self._close_ends()
+
+    def _close_ends(self) -> None:
+        for end in self._ends:
+            os.close(end)
+        self._ends = []
 
     def _read(self, patience_seconds: float) -> bool:
         if not select.select([self._keyboard], [], [], patience_seconds)[0]:

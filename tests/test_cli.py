@@ -85,6 +85,10 @@ def test_every_command_has_a_help_page(command: list[str], run_here: Callable[..
     assert shown.out.startswith(f"Usage: hychat {' '.join(command)} ")
 
 
+def test_the_word_help_alone_is_no_question(run_here: Callable[..., Ended]) -> None:
+    assert run_here("help") == run_here("--help")
+
+
 def test_help_says_how_to_ask_a_question_that_begins_with_a_commands_name() -> None:
     assert "hychat -- history of tea" in run_hychat("--help").out
 
@@ -182,6 +186,7 @@ def test_version() -> None:
         ("-c --resume 1234 hi", "Choose one of --continue and --resume."),
         ("-q -v hi", "Choose one of --quiet and --verbose."),
         ("-x --json hi", "--extract takes code from text, not from JSON."),
+        ("--resume= hi", "No conversation has the id ."),
         ("-c hi", "There is no chat to go on with yet."),
         ("--resume 12345 hi", "No conversation has the id 12345."),
         ("history", "hychat history needs one of these commands: list, search, show, export, rename, rm."),
@@ -214,6 +219,7 @@ def test_a_mistake_is_told_in_a_sentence(arguments: str, told: str, run_here: Ca
         ("-m echo history of tea", "To ask it as a question: hychat -- history of tea"),
         ("-q history list", "To call it, put it before its options: hychat history ..."),
         ("history rename", "See: hychat history rename --help"),
+        ("-5+3", 'To ask a question that begins with a dash: hychat -- "..."'),
         ("--stile", "See: hychat --help"),
     ],
 )

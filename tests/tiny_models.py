@@ -18,7 +18,7 @@ PLAIN_TEXT_EOS: Final = 3
 """The id of `$`, which a converter once wrote as EOS."""
 
 _WORDS: Final = ("the", " the", " and", " you", "ing", " model", " hello", "Hello", " world", "你好", "。", "\n\n")
-_NORMAL, _CONTROL = 1, 3  # token types
+_NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # token types
 _EXTRA_TENSOR: Final = "extra"
 _EMBEDDING, _HEADS, _KV_HEADS, _HEAD_LENGTH, _FEED_FORWARD, _LAYERS = 64, 4, 2, 16, 64, 2
 _EXPERTS, _EXPERTS_USED = 4, 2
@@ -118,6 +118,8 @@ class Faults:
     """EOS is `$`; the right one stands in the header as EOT, as in the files that have this fault."""
     names_eot: bool = True
     """Whether such a file names the EOT."""
+    control_is_user_defined: bool = False
+    """Special tokens have the type that tokenizers find in any text."""
     has_template: bool = True
     architecture: str | None = None
     """Written as `general.architecture`, whatever the tensors are."""
@@ -231,7 +233,8 @@ class _Writer:
         self.gguf.add_tokenizer_model("gpt2")
         self.gguf.add_tokenizer_pre(family.pre)
         self.gguf.add_token_list(texts)
-        self.gguf.add_token_types([_NORMAL] * len(plain) + [_CONTROL] * len(family.control))
+        special = _USER_DEFINED if self.faults.control_is_user_defined else _CONTROL
+        self.gguf.add_token_types([_NORMAL] * len(plain) + [special] * len(family.control))
         self.gguf.add_token_merges(merges)
         self.gguf.add_bos_token_id(texts.index(family.bos))
         self.gguf.add_eos_token_id(PLAIN_TEXT_EOS if self.faults.eos_is_plain_text else eos)

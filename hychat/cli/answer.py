@@ -96,8 +96,8 @@ def _read(events: Iterator[TurnEvent], cancel: CancelToken, output: Output, wish
 def _refuse_contradictions(asked: Asked) -> None:
     """Raises UsageError where two things were asked for that cannot both be had."""
     contradictions = [
-        (asked.words and asked.prompt, _("Give the question once: as an argument, or with --prompt.")),
-        (asked.goes_on and asked.resume, _("Choose one of --continue and --resume.")),
+        (asked.words and asked.prompt is not None, _("Give the question once: as an argument, or with --prompt.")),
+        (asked.goes_on and asked.resume is not None, _("Choose one of --continue and --resume.")),
         (asked.extract and (asked.as_json or asked.schema), _("--extract takes code from text, not from JSON.")),
         (asked.quiet and asked.verbose, _("Choose one of --quiet and --verbose.")),
     ]
@@ -141,10 +141,10 @@ def _conversation(runtime: Runtime, asked: Asked) -> Conversation | None:
     Raises:
         ConversationNotFound: There is none to go on with, or none of that id.
     """
-    if not asked.goes_on and not asked.resume:
+    if not asked.goes_on and asked.resume is None:
         return None
     history = runtime.history()
-    conversation = history.load(asked.resume) if asked.resume else history.latest()
+    conversation = history.latest() if asked.resume is None else history.load(asked.resume)
     if conversation is None:
         raise ConversationNotFound(_("There is no chat to go on with yet."))
     return conversation if asked.system is None else replace(conversation, system=asked.system)

@@ -56,6 +56,8 @@ class QuestionOrCommand(Group):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default command's name before arguments that name none."""
+        if args == ["help"]:  # asked of the program, not of a model
+            args = ["--help"]
         names_command = bool(args) and (args[0] in COMMANDS or args[0] in _OWN_OPTIONS)
         completes_first_word = ctx.resilient_parsing and not args
         if not names_command and not completes_first_word:

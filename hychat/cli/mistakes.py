@@ -83,6 +83,9 @@ def _bad_value(error: Any) -> str:
 
 def _hint(error: Any) -> str:
     command = error.ctx.command_path.strip() if error.ctx else "hychat"
+    option = getattr(error, "option_name", "")
+    if option and not option.replace("-", "a").isalpha():  # a minus sign, a bullet
+        return _('To ask a question that begins with a dash: hychat -- "..."')
     return _nearest(getattr(error, "possibilities", None) or ()) + _see(command)
 
 

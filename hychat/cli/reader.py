@@ -28,7 +28,11 @@ from hychat.messages import _, ngettext
 
 INTERRUPTED: Final = 130
 _PERCENT: Final = 100
-_CODE_BLOCK: Final = re.compile(r"^(`{3,}|~{3,})[^\n]*\n(.*?)(?:^\1|\Z)", re.DOTALL | re.MULTILINE)
+_CODE_BLOCK: Final = re.compile(
+    r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[^`\n]*\n(?P<code>.*?)(?:^[ \t]*(?P=fence)[`~]*\s*$|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+"""In a list it is indented; one that the answer leaves open goes to its end (https://spec.commonmark.org/0.31.2/#fenced-code-blocks)."""
 
 _Step = LoadProgress | HistoryDropped | DataTruncated | HistoryNotSaved | PrefillProgress | SafetyEvent | TokenEvent
 
@@ -152,12 +156,12 @@ def _show_whole(message: Message, output: Output, wishes: Wishes) -> None:
 
 
 def _extract(text: str, output: Output) -> str:
-    """The content of the first code block; the whole text, where there is none."""
+    """The content of the first code block, without the block's own indent; the whole text, where there is none."""
     found = _CODE_BLOCK.search(text)
     if found is None:
         output.note(_("The answer has no code block; here is all of it."))
         return text
-    return found[2]
+    return re.sub(rf"^[ \t]{{0,{len(found['indent'])}}}", "", found["code"], flags=re.MULTILINE)
 
 
 def answer_as_json(message: Message) -> JsonObject:

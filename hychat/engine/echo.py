@@ -72,7 +72,8 @@ class EchoEngine:
         total = _tokens(prompt)
         yield PrefillProgress(total, total)
         said, stop = 0, StopReason.COMPLETE
-        for piece in next(self._script, None) or _echo(prompt):
+        entry = next(self._script, None)
+        for piece in _echo(prompt) if entry is None else entry:
             if isinstance(piece, HychatError):
                 raise piece
             if cancel.is_set:

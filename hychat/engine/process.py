@@ -7,7 +7,7 @@ request starts a new child and loads the model again.
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -265,10 +265,11 @@ class EngineProcess:
         child = self._child
         if child is None or not child.is_alive:
             return False
-        with child.request() as (number, inbox):
+        with child.request() as (number, inbox), suppress(EngineError):
             child.send(frame(number))
             reply = child.next_reply(inbox)
             return isinstance(reply, wire.StateReady) and reply.tokens > 0
+        return False
 
     def bench(self, *, prompt_tokens: int, generated_tokens: int, repetitions: int) -> BenchResult:
         """Measure the model's speed. Raises as `open`."""

@@ -11,8 +11,10 @@ from typing import Final, NamedTuple
 
 _BOOT = "import sys; sys.path.append(sys.argv[3]); from hychat.engine.host import main; main()"
 _PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
-_FIRST_SAFE_FD = 10
-"""Below it a pipe could land on 0 to 2 where the parent was started with one of them closed."""
+_FIRST_SAFE_FD: Final = 10
+"""Below it a pipe could land on 0 to 4: the parent may have been started with one of them closed."""
+_CHILD_READS: Final = 3
+_CHILD_WRITES: Final = 4
 
 _PATIENCE: Final = {"GOMP_SPINCOUNT": "10000"}
 """How often a thread of llama.cpp looks for the others before it sleeps: 0.4 ms instead of 13.
@@ -38,14 +40,18 @@ def spawn() -> Spawned:
     """
     child_reads, parent_writes = _pipe()
     parent_reads, child_writes = _pipe()
-    os.set_inheritable(child_reads, True)
-    os.set_inheritable(child_writes, True)
+    # Inherited by number, never by flag: a process that another thread starts meanwhile must not hold the pipes open.
+    actions = [
+        *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)),
+        (os.POSIX_SPAWN_DUP2, child_reads, _CHILD_READS),
+        (os.POSIX_SPAWN_DUP2, child_writes, _CHILD_WRITES),
+    ]
     try:
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-P", "-c", _BOOT, str(child_reads), str(child_writes), _PACKAGE_ROOT],
-            _PATIENCE | dict(os.environ),
-            file_actions=[(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)],
+            [sys.executable, "-P", "-c", _BOOT, str(_CHILD_READS), str(_CHILD_WRITES), _PACKAGE_ROOT],
+            _environment(),
+            file_actions=actions,
         )
     except OSError:
         os.close(parent_reads)
@@ -55,6 +61,11 @@ def spawn() -> Spawned:
         os.close(child_reads)
         os.close(child_writes)
     return Spawned(pid, parent_reads, parent_writes)
+
+
+def _environment() -> dict[str, str]:
+    """The child's environment; what the user chose for OpenMP stands."""
+    return {**os.environ} if "OMP_WAIT_POLICY" in os.environ else {**_PATIENCE, **os.environ}
 
 
 def _pipe() -> tuple[int, int]:

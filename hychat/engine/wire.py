@@ -141,7 +141,7 @@ class Counted(NamedTuple):
 
 
 class Prefill(NamedTuple):
-    """Prompt tokens read so far, the reused ones included; for `Bench`, tokens run so far."""
+    """Prompt tokens read so far, the reused ones included; for `Bench` a sign of life."""
 
     request: int
     done: int

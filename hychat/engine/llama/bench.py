@@ -6,41 +6,41 @@ from collections.abc import Callable
 
 from hychat.engine.llama.context import BATCH_TOKENS, AbortFlag, Context, Entry
 from hychat.engine.llama.model import Model
+from hychat.engine.wire import Bench
 
 _CONTEXT_STEP_TOKENS = 256
 
 
 def measure(
-    model: Model, *, prompt_tokens: int, generated_tokens: int, repetitions: int, threads: int
+    model: Model, wanted: Bench, *, threads: int, on_run: Callable[[], None]
 ) -> tuple[list[float], list[float]]:
-    """Tokens per second of each repetition, reading then writing.
+    """Tokens per second of each repetition, reading then writing; `on_run` is called after each.
 
     As in llama-bench: random tokens, an empty cache before every repetition, one warm-up of each kind, no sampling.
 
     Raises:
         ContextTooLarge: There is no memory for the context.
+        DecodeFailed: llama.cpp gave up.
     """
-    need = max(prompt_tokens, generated_tokens)
+    need = max(wanted.prompt_tokens, wanted.generated_tokens)
     size = -(-need // _CONTEXT_STEP_TOKENS) * _CONTEXT_STEP_TOKENS
     context = Context(model, tokens=size, slots=1, threads=threads, abort=AbortFlag())
     tokens = random.Random(0).choices(range(model.vocab_size), k=need)  # noqa: S311 - any tokens will do
+
+    def speeds(count: int, run: Callable[[Context, list[int]], None]) -> list[float]:
+        measured = []
+        for _repetition in range(wanted.repetitions + 1):
+            context.forget_all(0)
+            started = time.perf_counter()
+            run(context, tokens[:count])
+            measured.append(count / (time.perf_counter() - started))
+            on_run()
+        return measured[1:]  # the first warms up
+
     try:
-        prefill = _speeds(context, repetitions, prompt_tokens, lambda: _read(context, tokens[:prompt_tokens]))
-        decode = _speeds(context, repetitions, generated_tokens, lambda: _write(context, tokens[:generated_tokens]))
+        return speeds(wanted.prompt_tokens, _read), speeds(wanted.generated_tokens, _write)
     finally:
         context.close()
-    return prefill, decode
-
-
-def _speeds(context: Context, repetitions: int, count: int, run: Callable[[], None]) -> list[float]:
-    speeds = []
-    for repetition in range(repetitions + 1):
-        context.forget_all(0)
-        started = time.perf_counter()
-        run()
-        if repetition:  # the first warms up
-            speeds.append(count / (time.perf_counter() - started))
-    return speeds
 
 
 def _read(context: Context, tokens: list[int]) -> None:

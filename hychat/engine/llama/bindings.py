@@ -45,5 +45,8 @@ def ggml(name: str) -> ctypes.CDLL:
     for suffix in _SUFFIXES:
         path = _LIBRARY_FOLDER / f"lib{name}{suffix}"
         if path.exists():
-            return ctypes.CDLL(str(path))
+            try:
+                return ctypes.CDLL(str(path))
+            except OSError as error:
+                raise BindingsUnavailable(str(error)) from error
     raise BindingsUnavailable(f"lib{name} is not in {_LIBRARY_FOLDER}")

@@ -23,17 +23,19 @@ class ModelLoadError(Exception):
     """llama.cpp could not load the file."""
 
 
-class LogTail:
-    """llama.cpp's log: everything goes to the process's stderr (the engine log), the last errors are kept.
+_KEPT_CALLBACKS: Final[list[Any]] = []
+"""llama.cpp keeps bare pointers to them, so they live as long as the process."""
 
-    The callback object lives as long as the process: llama.cpp keeps a bare pointer to it.
-    """
+
+class LogTail:
+    """llama.cpp's log: everything goes to the process's stderr (the engine log), the last errors are kept."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
         self._level = 0
-        self._callback = lib.llama_log_callback(self._take)
-        lib.llama_log_set(self._callback, ctypes.c_void_p(0))
+        callback = lib.llama_log_callback(self._take)
+        _KEPT_CALLBACKS.append(callback)
+        lib.llama_log_set(callback, ctypes.c_void_p(0))
 
     def _take(self, level: int, text: bytes, _user_data: object) -> None:
         line = (text or b"").decode("utf-8", "replace")
@@ -64,22 +66,27 @@ class Model:
         cls,
         path: str,
         *,
-        gpu_layers: int,
-        overrides: Mapping[str, int],
-        on_progress: Callable[[float], bool],
+        gpu_layers: int = 0,
+        overrides: Mapping[str, int] | None = None,
+        on_progress: Callable[[float], None] = lambda _fraction: None,
     ) -> "Model":
-        """Load a file; `on_progress` takes the share loaded, 0 to 1, and says whether to go on.
+        """Load a file; `on_progress` takes the share loaded, 0 to 1.
 
         Raises:
-            ModelLoadError: llama.cpp refused the file, or `on_progress` said no.
+            ModelLoadError: llama.cpp refused the file.
         """
         params = lib.llama_model_default_params()
         params.n_gpu_layers = _ALL_LAYERS if gpu_layers < 0 else gpu_layers
         params.check_tensors = False
         params.use_extra_bufts = not _has_amx()
-        callback = lib.llama_progress_callback(lambda fraction, _: on_progress(fraction))
+
+        def go_on(fraction: float, _user_data: object) -> bool:
+            on_progress(fraction)
+            return True
+
+        callback = lib.llama_progress_callback(go_on)
         params.progress_callback = callback
-        override_array = _override_array(overrides)
+        override_array = _override_array(overrides or {})
         if override_array is not None:
             params.kv_overrides = override_array
         handle = lib.llama_model_load_from_file(os.fsencode(path), params)
@@ -127,7 +134,9 @@ class Model:
         if known is None:
             text = self._piece(token, special=True).decode("utf-8", "replace")
             is_found_anywhere = lib.llama_vocab_get_attr(self.vocab, token) & _USER_DEFINED
-            is_marker = len(text) > 1 and (self.ends_generation(token) or (is_found_anywhere and _MARKER.fullmatch(text)))
+            is_marker = len(text) > 1 and (
+                self.ends_generation(token) or (is_found_anywhere and _MARKER.fullmatch(text))
+            )
             known = self._markers[token] = text if is_marker else ""
         return known
 

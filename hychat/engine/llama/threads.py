@@ -53,9 +53,10 @@ def thread_counts(most: int) -> tuple[int, ...]:
 class ThreadGovernor:
     """Picks the thread count for decoding from the step times it is told.
 
-    It stays with one count ("home") and tries a neighbour for a single step: the next lower one as soon as a step was
-    disturbed, either one from time to time. What is faster becomes home, and the next in that direction is tried at once.
-    Trials come less and less often while they do not pay, so that on a quiet machine they cost next to nothing.
+    It stays with one count ("home") and tries a neighbour: the next lower one as soon as a step was disturbed, either one
+    from time to time. A neighbour that is faster for a few steps running becomes home, and the next in that direction is
+    tried at once; one step that is not faster ends the trial. Trials come less and less often while they do not pay, so
+    that on a quiet machine they cost next to nothing.
     """
 
     PREEMPTIONS_PER_SECOND: Final = 100.0
@@ -64,7 +65,8 @@ class ThreadGovernor:
     SLOWDOWN: Final = 1.5
     """A step so many times longer than usual is disturbed, whatever by."""
     GAIN: Final = 0.95
-    """A neighbour must take at most this share of home's time to become home."""
+    """A neighbour's steps must take less than this share of home's time."""
+    TRIAL_STEPS: Final = 3
     DISTURBED_INTERVAL_SECONDS: Final = 0.3
     """Between trials while steps are disturbed."""
     FIRST_INTERVAL_SECONDS: Final = 2.0
@@ -77,6 +79,8 @@ class ThreadGovernor:
         self._home = 0
         self._rank = 0
         self._direction = 1
+        self._trial: list[float] = []
+        """Step times of the neighbour."""
         self._width = 0
         self._usual_seconds = 0.0
         """What a step takes at home; 0 while that is not known."""
@@ -89,8 +93,9 @@ class ThreadGovernor:
         return self._counts[self._rank]
 
     def record(self, seconds: float, width: int, preemptions: int) -> None:
-        """Take a decode step of `width` sequences that was made with `threads` threads: its time, and how often the
-        system took a thread off its core meanwhile.
+        """Take a decode step of `width` sequences that was made with `threads` threads.
+
+        `preemptions` says how often the system took a thread off its core meanwhile.
         """
         is_trial = self._rank != self._home
         if width != self._width:  # times of different widths do not compare
@@ -118,13 +123,14 @@ class ThreadGovernor:
         """Make the next step with a neighbour; with the other one where there is none that way."""
         self._direction = direction if 0 <= self._home + direction <= self._last else -direction
         self._rank = max(0, min(self._last, self._home + self._direction))
-        self._waited = 0.0
+        self._waited, self._trial = 0.0, []
 
     def _judge(self, seconds: float) -> None:
-        if seconds < self._usual_seconds * self.GAIN:
-            self._home, self._usual_seconds = self._rank, seconds
-            self._interval = 0.0  # go on that way
-        else:
+        self._trial.append(seconds)
+        if seconds >= self._usual_seconds * self.GAIN:
             self._rank = self._home
             self._direction = -self._direction
             self._interval = min(max(self._interval * 2, self.FIRST_INTERVAL_SECONDS), self.LONGEST_INTERVAL_SECONDS)
+        elif len(self._trial) == self.TRIAL_STEPS:
+            self._home, self._usual_seconds = self._rank, sum(self._trial) / self.TRIAL_STEPS
+            self._interval = 0.0  # go on that way

@@ -18,15 +18,15 @@ WORDING: Final[Mapping[Style, Mapping[Language, str]]] = {
         "zh": "请用正式、书面的语气回答：句子完整，用词严谨，不用口语、俚语、语气词和感叹号。",
     },
     Style.CASUAL: {
-        "en": "Answer in a casual style, like texting a buddy: short sentences, contractions, everyday words, slang.",
+        "en": "Answer casually, like texting a buddy: short sentences, slang like yeah, gonna, kinda, cool.",
         "zh": "请用随意的口语回答，就像和朋友聊天：句子短，用大白话，可以用语气词。",
     },
     Style.FRIENDLY: {
-        "en": "Answer in a warm and friendly style: speak to me directly, be kind and encouraging, show enthusiasm!",
+        "en": "Be friendly and enthusiastic! Use exclamation marks! Encourage me!",
         "zh": "请用热情友好的语气回答：直接和我说话，亲切、体贴，多一点鼓励！",
     },
 }
-"""What is asked for, by style and language of the message."""
+"""What is asked for, by style and language of the message; `python -m tests.bench.styles` shows how the styles part."""
 
 _NOT_PROSE: Final = re.compile(
     r"(`{3,}).*?(?:\1|\Z) | `[^`\n]*` | \w+://\S+ | \"[^\"\n]*\" | “[^”]*” | 「[^」]*」 | 《[^》]*》",
