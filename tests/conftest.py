@@ -44,16 +44,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Model"]:
 
 
 def _loaded(path: str) -> Iterator["Model"]:
-    from hychat.engine.llama.bindings import lib  # llama.cpp, for the tests that need it
-    from hychat.engine.llama.model import Model
+    from tests.desk import load_quietly  # imports llama.cpp, for the tests that need it
 
-    silence = lib.llama_log_callback(lambda *_line: None)
-    _KEPT.append(silence)
-    lib.llama_log_set(silence, None)
-    model = Model.load(path)
+    model = load_quietly(path)
     yield model
     model.close()
-
-
-_KEPT: list[object] = []
-"""llama.cpp keeps a bare pointer to its log callback, and calls it to the very end."""

@@ -1,9 +1,10 @@
 """A scheduler in the test's own process, driven to the end of what it was asked, and what it said."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hychat.engine import wire
+from hychat.engine.llama.bindings import lib
 from hychat.engine.llama.model import Model
 from hychat.engine.llama.scheduler import Scheduler
 from hychat.engine.prompt.segments import Prompt, control, plain
@@ -13,6 +14,18 @@ GREEDY: Final = wire.Sampling(0.0, 1, 1.0, 0.0, 1.0, 1, 40, None)
 WARM: Final = wire.Sampling(0.8, 40, 0.95, 0.0, 1.05, 1, 40, None)
 WILD: Final = wire.Sampling(1.8, 0, 1.0, 0.0, 1.0, 1, 40, None)
 """Any token may come."""
+
+
+_KEPT: Final[list[object]] = []
+"""llama.cpp keeps a bare pointer to its log callback, and calls it to the very end."""
+
+
+def load_quietly(path: str, overrides: Mapping[str, int] | None = None) -> Model:
+    """Load a model; what llama.cpp says is dropped."""
+    silence = lib.llama_log_callback(lambda *_line: None)
+    _KEPT.append(silence)
+    lib.llama_log_set(silence, None)
+    return Model.load(path, overrides=overrides)
 
 
 def chatml(*turns: str, system: str = "") -> Prompt:
@@ -30,9 +43,12 @@ def as_sent(prompt: Prompt) -> list[list[object]]:
 
 
 class Desk:
-    """Takes questions, works them off, and knows the answers by their number."""
+    """Takes questions, works them off, and knows the answers by their number.
 
-    def __init__(self, model: Model, *, context_tokens: int = 2048, slots: int = 4, threads: int = 2) -> None:
+    One thread: two crawl where the machine has something else to do.
+    """
+
+    def __init__(self, model: Model, *, context_tokens: int = 2048, slots: int = 4, threads: int = 1) -> None:
         self.replies: list[wire.Reply] = []
         self.scheduler = Scheduler(
             model, self.replies.append, context_tokens=context_tokens, slots=slots, threads=threads, adapt_threads=False

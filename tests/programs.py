@@ -50,8 +50,11 @@ class Ended:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's, in which every test has a home folder of its own."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), **changes}
+    """This process's, in which every test has a home folder of its own.
+
+    One thread: two crawl where the machine has something else to do.
+    """
+    return {**os.environ, "PYTHONPATH": str(ROOT), "HYCHAT_THREADS": "1", **changes}
 
 
 def run_hychat(

@@ -87,6 +87,14 @@ def test_files_come_in_order_and_before_piped_data(tmp_path: Path) -> None:
     assert prompt == "```b.txt 二 ``` ```a.txt one ``` ```stdin three ``` compare"
 
 
+def test_a_dash_as_a_file_puts_stdin_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+
+    prompt = prompt_of("-f", "-", "-f", "a.txt", "compare", stdin=b"two", cwd=tmp_path)
+
+    assert prompt == "```stdin two ``` ```a.txt one ``` compare"
+
+
 def test_a_file_alone_is_asked_about(tmp_path: Path) -> None:
     (tmp_path / "question.txt").write_text("why?")
 

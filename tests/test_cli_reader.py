@@ -73,6 +73,12 @@ def test_an_answer_begins_as_the_model_began_it() -> None:
     assert show(["    indented\n", "more"], Wishes()).out == "    indented\nmore\n"
 
 
+def test_an_empty_answer_is_told() -> None:
+    shown = show([], Wishes())
+
+    assert (shown.code, shown.out, shown.told) == (0, "", "The model answered nothing.\n")
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [

@@ -1,10 +1,9 @@
 """One question, one answer: from what was typed and piped to a turn of chat."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 from hychat.cli.details import loading, tell_answer
@@ -73,13 +72,19 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
         session = runtime.session(_conversation(runtime, asked))
         session.settings = replace(session.settings, json_schema=schema)
         with cancelled_by_ctrl_c() as cancel:
-            events = session.turn(parts, cancel, truncate=asked.truncate)
-            if asked.verbose:
-                events = chain(loading(runtime.engine(session.conversation.model), cancel, output), events)
+            engine = runtime.engine(session.conversation.model)
+            steps = loading(engine, cancel, output) if asked.verbose else ()
+            events = _one_after_the_other(steps, session.turn(parts, cancel, truncate=asked.truncate))
             exit_code = _read(events, cancel, output, asked.wishes)
         if asked.verbose:
             tell_answer(session.conversation, output)
         return exit_code
+
+
+def _one_after_the_other(steps: Iterable[TurnEvent], events: Iterable[TurnEvent]) -> Iterator[TurnEvent]:
+    """Both; unlike a chain, it is over when one of them fails."""
+    yield from steps
+    yield from events
 
 
 def _read(events: Iterator[TurnEvent], cancel: CancelToken, output: Output, wishes: Wishes) -> int:
@@ -121,8 +126,8 @@ def _parts(words: str, files: Sequence[Path]) -> tuple[Part, ...]:
         UsageError: There is nothing to ask.
         InputUnreadable: A file or stdin is not text.
     """
-    data = [read_file(path) for path in files]
-    piped = read_stdin()
+    data = [part for path in files if (part := read_stdin() if str(path) == "-" else read_file(path))]
+    piped = read_stdin()  # nothing more, where `-f -` has read it
     if words.strip():
         return (*data, *([piped] if piped else []), TextPart(words))
     if piped:

@@ -37,7 +37,9 @@ _Prompt = Annotated[
 ]
 _Files = Annotated[
     list[Path] | None,
-    _asking("-f", "--file", help=_("Put a text file before the question; may be repeated."), metavar=_("FILE")),
+    _asking(
+        "-f", "--file", help=_("Put a text file before the question; - is stdin; may be repeated."), metavar=_("FILE")
+    ),
 ]
 _System = Annotated[
     str | None,

@@ -12,7 +12,7 @@ from hychat.cli import typed
 from hychat.cli.commands import Command
 from hychat.cli.output import Output
 from hychat.config.load import load
-from hychat.messages import _
+from hychat.messages import _, ngettext
 from hychat.paths import config_file
 
 _number = partial(typer.Option, metavar=_("NUMBER"), min=1)
@@ -69,7 +69,7 @@ def bench(  # noqa: PLR0913 - one parameter an option
     if as_json:
         output.json({"model": name, **metadata, "tests": [_row_as_json(row) for row in rows]})
     else:
-        output.text(_table(name, metadata.get("threads", ""), rows))
+        output.text(_table(name, int(metadata.get("threads", 1)), rows))
 
 
 def _row_as_json(row: _Row) -> dict[str, object]:
@@ -81,8 +81,10 @@ def _row_as_json(row: _Row) -> dict[str, object]:
     }
 
 
-def _table(name: str, threads: str, rows: tuple[_Row, ...]) -> str:
-    head = _("{model}, {threads} threads").format(model=name, threads=threads)
+def _table(name: str, threads: int, rows: tuple[_Row, ...]) -> str:
+    head = ngettext("{model}, {threads} thread", "{model}, {threads} threads", threads).format(
+        model=name, threads=threads
+    )
     lines = [f"{row.test:>8}  {mean(row.speeds):10.2f} ± {row.deviation:.2f} tok/s" for row in rows]
     return "\n".join([head, *lines])
 

@@ -8,7 +8,7 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.event import LoadProgress
 from hychat.domain.message import Conversation
 from hychat.engine.protocol import Engine, LoadedModel
-from hychat.messages import _
+from hychat.messages import _, ngettext
 
 
 def loading(engine: Engine, cancel: CancelToken, output: Output) -> Iterator[LoadProgress]:
@@ -29,10 +29,15 @@ def tell_answer(conversation: Conversation, output: Output) -> None:
 
 def _of_model(model: LoadedModel) -> str:
     facts = model.metadata
-    return _("model: {name} ({description}), context {context} tokens, on {devices}, {threads} threads").format(
+    threads = int(facts.get("threads", 1))
+    return ngettext(
+        "model: {name} ({description}), context {context} tokens, on {devices}, {threads} thread",
+        "model: {name} ({description}), context {context} tokens, on {devices}, {threads} threads",
+        threads,
+    ).format(
         name=model.name,
         description=facts.get("description", "?"),
         context=model.context_tokens,
         devices=facts.get("devices", "?"),
-        threads=facts.get("threads", "?"),
+        threads=threads,
     )

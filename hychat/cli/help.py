@@ -91,7 +91,7 @@ def _laid_out(section: Section, columns: int) -> str:
     widths = [_width(left) for left, _right in section.rows]
     left_columns = max([width for width in widths if width <= _MOST_LEFT_COLUMNS], default=0)
     indent = " " * (_GAP + left_columns + _GAP)
-    lines = [f"{section.heading}:"]
+    lines = [_("{heading}:").format(heading=section.heading)]
     for (left, right), width in zip(section.rows, widths, strict=True):
         wrapped = _wrapped(right, columns - len(indent))
         first = f"{' ' * _GAP}{left}"

@@ -90,10 +90,13 @@ def _choose_looks(typed: _Typed) -> None:
     except ConfigError:  # told by the command that needs the settings
         config = Config()
     _choose_colours("never" if typed.wants_no_colour else config.color)
-    choose_language(language_of_locale() if config.language == _AUTO else config.language)
+    _choose_language(config.language)
     if typed.language is not None:
-        language = KEYS["language"].read(typed.language, "--lang")
-        choose_language(language_of_locale() if language == _AUTO else language)
+        _choose_language(KEYS["language"].read(typed.language, "--lang"))
+
+
+def _choose_language(said: str) -> None:
+    choose_language(language_of_locale() if said == _AUTO else said)
 
 
 def _choose_colours(colours: str) -> None:

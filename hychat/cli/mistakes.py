@@ -3,6 +3,7 @@
 Typer keeps its kinds of errors to itself, so they are known by name; one that is not known is told in Typer's words.
 """
 
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -84,7 +85,7 @@ def _bad_value(error: Any) -> str:
 def _hint(error: Any) -> str:
     command = error.ctx.command_path.strip() if error.ctx else "hychat"
     option = getattr(error, "option_name", "")
-    if option and not option.replace("-", "a").isalpha():  # a minus sign, a bullet
+    if command == "hychat" and option and not option.replace("-", "a").isalpha():  # a minus sign, a bullet
         return _('To ask a question that begins with a dash: hychat -- "..."')
     return _nearest(getattr(error, "possibilities", None) or ()) + _see(command)
 
@@ -99,4 +100,4 @@ def _see(command: str) -> str:
 
 
 def _as_question(words: list[str]) -> str:
-    return _("To ask it as a question: hychat -- {words}").format(words=" ".join(words))
+    return _("To ask it as a question: hychat -- {words}").format(words=shlex.join(words))

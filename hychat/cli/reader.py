@@ -134,7 +134,9 @@ def _finish(event: TurnFinished, output: Output, wishes: Wishes) -> int:
         )
     _show_whole(message, output, wishes)
     output.end()
-    if message.stop is StopReason.LOOP:
+    if message.stop is StopReason.COMPLETE and not message.text and not wishes.as_json:
+        output.note(_("The model answered nothing."))
+    elif message.stop is StopReason.LOOP:
         output.warn(_("The model began to repeat itself; the answer was ended."))
     elif message.stop is StopReason.LENGTH and not wishes.as_json:
         output.note(_("The answer was cut at its length limit."))

@@ -14,7 +14,7 @@ from hychat.engine.llama.context import AbortFlag, Context, ContextTooLarge, tok
 from hychat.engine.llama.model import Model
 
 _CONTEXT_STEP_TOKENS: Final = 256
-_KEPT_SHARE: Final = 0.5
+_KEPT_SHARE: Final = 0.9
 """A slot is gone on with when a prompt keeps this share of it; else it is left to its own chat, and its start shared."""
 
 
