@@ -32,8 +32,8 @@ class Runtime:
         self._history: HistoryStore | None = None
 
     def model_name(self, conversation: Conversation | None = None) -> str:
-        """The model to use: the one that was asked for, else the conversation's own, else the default."""
-        return self.config.model or (conversation.model if conversation else "") or default_model_name()
+        """The model to use: the conversation's own, else the one that was set, else the default."""
+        return (conversation.model if conversation else "") or self.config.model or default_model_name()
 
     def engine(self, model: str) -> Engine:
         """The engine for a model, not yet loaded; the same one every time.

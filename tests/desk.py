@@ -9,10 +9,10 @@ from hychat.engine.llama.model import Model
 from hychat.engine.llama.scheduler import Scheduler
 from hychat.engine.prompt.segments import Prompt, control, plain
 
-GREEDY: Final = wire.Sampling(0.0, 1, 1.0, 0.0, 1.0, 1, 40, None)
-"""The likeliest token each time, 40 of them at most."""
-WARM: Final = wire.Sampling(0.8, 40, 0.95, 0.0, 1.05, 1, 40, None)
-WILD: Final = wire.Sampling(1.8, 0, 1.0, 0.0, 1.0, 1, 40, None)
+GREEDY: Final = wire.Sampling(0.0, 1, 1.0, 0.0, 1.0, 1, 24, None)
+"""The likeliest token each time, a few of them."""
+WARM: Final = wire.Sampling(0.8, 40, 0.95, 0.0, 1.05, 1, 24, None)
+WILD: Final = wire.Sampling(1.8, 0, 1.0, 0.0, 1.0, 1, 24, None)
 """Any token may come."""
 
 

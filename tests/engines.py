@@ -20,8 +20,8 @@ from tests.desk import chatml
 
 CAPITAL: Final = chatml("What is the capital of France?")
 STORY: Final = chatml("Tell me a long story about a dragon and a village.")
-LONG: Final = chatml("Summarise this. " + "The sea is wide and the wind is cold. " * 120)
-"""Some thousand tokens, so two chunks."""
+LONG: Final = chatml("Summarise this. " + "The sea is wide and the wind is cold. " * 56)
+"""More tokens than one chunk takes."""
 GREEDY: Final = GenerationSettings(temperature=0.0, top_k=1, repeat_penalty=1.0, seed=1, max_tokens=40)
 ENDLESS: Final = GenerationSettings(temperature=0.8, seed=1, max_tokens=2000)
 PATIENCE_SECONDS: Final = 60.0
@@ -85,7 +85,7 @@ class Heard:
 Act = Callable[[EngineEvent], None]
 
 
-def hear(
+def hear(  # noqa: PLR0913 - each is one way to ask
     engine: EngineProcess,
     prompt: Prompt = CAPITAL,
     settings: GenerationSettings = GREEDY,

@@ -105,7 +105,7 @@ def test_two_ctrl_cs_leave_a_sane_terminal() -> None:
 
 
 def test_ctrl_c_while_the_prompt_is_read_leaves_no_progress_behind() -> None:
-    with Terminal.running(*LONG[:-1], "word " * 6000) as terminal:
+    with Terminal.running(*LONG[:-1], "word " * 2000) as terminal:
         terminal.wait_for("Reading the prompt")
         terminal.press_ctrl_c()
         assert terminal.end() == 130
@@ -116,7 +116,7 @@ def test_ctrl_c_while_the_prompt_is_read_leaves_no_progress_behind() -> None:
 
 def test_progress_is_not_mixed_into_a_redirected_answer(tmp_path: Path) -> None:
     answer = tmp_path / "answer.txt"
-    words = "word " * 1200
+    words = "word " * 700
     with Terminal.running(*in_shell(f"hychat -m starter --max-tokens 4 '{words}' > {answer}")) as terminal:
         assert terminal.end() == 0
         assert "Reading the prompt: " in terminal.written

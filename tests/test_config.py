@@ -373,8 +373,13 @@ def test_a_full_disk_loses_nothing(sample: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    with pytest.raises(ConfigError, match="cannot be read: Not a directory"):
+    with pytest.raises(ConfigError, match="cannot be written"):
         set_value(tmp_path / "taken/config.yaml", "seed", "3")
+
+
+def test_a_folder_that_cannot_be_has_no_config_file(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    assert load(tmp_path / "taken/config.yaml", {}) == Config()
 
 
 def test_an_unwritable_folder_loses_nothing(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hychat.engine import wire
 from hychat.engine.llama import scheduler
+from hychat.engine.llama.bindings import lib
 from hychat.engine.llama.context import Context
 from hychat.engine.llama.detokenizer import Detokenizer
 from hychat.engine.llama.loops import LONGEST_PERIOD_TOKENS, LoopDetector
@@ -49,7 +50,7 @@ def test_another_seed_gives_another_answer(desk: Desk) -> None:
 
 
 def test_the_thread_count_changes_no_letter(starter_model: Model) -> None:
-    few = WARM._replace(max_tokens=12)
+    few = WARM._replace(max_tokens=5)
     assert Desk(starter_model, threads=1).answer(STORY, few) == Desk(starter_model, threads=2).answer(STORY, few)
 
 
@@ -237,11 +238,20 @@ def test_a_prompt_that_just_fits_is_answered_with_one_token(tiny_model: Model) -
 
 
 def test_eight_requests_in_four_slots_all_finish(desk: Desk) -> None:
-    countries = ("France", "Italy", "Spain", "Japan", "Germany", "Portugal", "Egypt", "Greece")
+    countries = ("France", "Italy", "Spain", "Japan", "Germany", "Mexico", "Egypt", "Greece")
+    cities = ("Paris", "Rome", "Madrid", "Tokyo", "Berlin", "Mexico City", "Cairo", "Athens")
     numbers = [desk.ask(chatml(f"What is the capital of {country}?"), GREEDY) for country in countries]
     desk.work()
-    assert {desk.done(number).stop for number in numbers} <= {"complete", "length"}
-    assert all(desk.text(number) for number in numbers)
+    assert [city in desk.text(number) for city, number in zip(cities, numbers, strict=True)] == [True] * 8
+
+
+def test_a_fifth_chat_takes_the_place_of_the_oldest(desk: Desk) -> None:
+    for country in ("France", "Italy", "Spain", "Japan"):
+        desk.answer(chatml(f"What is the capital of {country}?"), GREEDY)
+    fifth = desk.ask(chatml("What is the capital of Germany?"), GREEDY)
+    desk.work()
+    assert desk.tokens(fifth)[1] > 0  # the words that all have in common
+    assert "Berlin" in desk.text(fifth)
 
 
 def test_requests_that_do_not_fit_together_wait_for_one_another(tiny_model: Model) -> None:
@@ -270,6 +280,40 @@ def test_progress_goes_up_to_the_whole_prompt(tiny_desk: Desk) -> None:
     assert [done for done, _total in progress] == sorted(done for done, _total in progress)
     assert len(progress) >= 3
     assert progress[-1][0] == progress[-1][1] == tiny_desk.tokens(number)[0]
+
+
+@given(data=st.data())
+def test_the_cache_holds_what_it_is_believed_to_hold(data: st.DataObject, tiny_model: Model) -> None:
+    """Whatever is asked, cancelled and interrupted, every slot's cells are those of its tokens, from the first on."""
+    desk = Desk(tiny_model, context_tokens=data.draw(st.sampled_from([256, 512, 1024])), slots=3)
+    starts = ["the model " * 20, "Hello world", "x" * 60, ""]
+    for _action in range(data.draw(st.integers(1, 12))):
+        match data.draw(st.sampled_from(["ask", "ask", "step", "work", "cancel", "interrupt"])):
+            case "ask":
+                text = data.draw(st.sampled_from(starts)) + data.draw(st.sampled_from(["a", "b", "cc", "d" * 90]))
+                desk.ask(chatml(text), WILD._replace(max_tokens=data.draw(st.integers(1, 30))))
+            case "step":
+                desk.work(steps=data.draw(st.integers(1, 5)))
+            case "work":
+                desk.work()
+            case "cancel":
+                desk.scheduler.cancel(data.draw(st.integers(1, 8)))
+            case "interrupt":
+                desk.scheduler.interrupt()
+                desk.scheduler.step()
+        assert_whole(desk)
+    desk.work()
+    desk.close()
+
+
+def assert_whole(desk: Desk) -> None:
+    cache = desk.scheduler._cache
+    if cache._context is not None:
+        memory = cache._context._memory
+        for slot in cache._slots:
+            lowest = lib.llama_memory_seq_pos_min(memory, slot.sequence)
+            highest = lib.llama_memory_seq_pos_max(memory, slot.sequence)
+            assert (lowest, highest) == ((0, len(slot.tokens) - 1) if slot.tokens else (-1, -1))
 
 
 # Cancelling

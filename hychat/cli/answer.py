@@ -69,7 +69,7 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
         _refuse_contradictions(asked)
         schema = _schema(asked.schema)
         parts = _parts(asked.words or asked.prompt or "", asked.files)
-        session = runtime.session(_conversation(runtime, asked))
+        session = runtime.session(_conversation(runtime, asked, flags))
         session.settings = replace(session.settings, json_schema=schema)
         with cancelled_by_ctrl_c() as cancel:
             engine = runtime.engine(session.conversation.model)
@@ -140,8 +140,8 @@ def _parts(words: str, files: Sequence[Path]) -> tuple[Part, ...]:
     )
 
 
-def _conversation(runtime: Runtime, asked: Asked) -> Conversation | None:
-    """The chat to go on with; None for a new one.
+def _conversation(runtime: Runtime, asked: Asked, flags: Mapping[str, object]) -> Conversation | None:
+    """The chat to go on with, with the model and system text that were typed; None for a new one.
 
     Raises:
         ConversationNotFound: There is none to go on with, or none of that id.
@@ -152,4 +152,8 @@ def _conversation(runtime: Runtime, asked: Asked) -> Conversation | None:
     conversation = history.latest() if asked.resume is None else history.load(asked.resume)
     if conversation is None:
         raise ConversationNotFound(_("There is no chat to go on with yet."))
-    return conversation if asked.system is None else replace(conversation, system=asked.system)
+    return replace(
+        conversation,
+        model=str(flags.get("model") or conversation.model),
+        system=conversation.system if asked.system is None else asked.system,
+    )

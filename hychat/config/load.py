@@ -81,7 +81,7 @@ def read_text(file: Path) -> str:
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:  # line ends as they are: they are written back
             return text.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
         raise ConfigError(

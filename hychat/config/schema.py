@@ -11,13 +11,11 @@ from typing import Annotated, Any, Final, NamedTuple, Protocol, get_args
 
 from hychat.domain.choices import Style
 from hychat.domain.errors import ConfigError
-from hychat.domain.generation import TEMPERATURE_RANGE, GenerationSettings
+from hychat.domain.generation import LARGEST_SEED, TEMPERATURE_RANGE, GenerationSettings
 from hychat.messages import _
 
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
-_LARGEST_SEED: Final = 2**32 - 2
-"""llama.cpp takes 32 bits, and the last value for "choose one"."""
 
 
 class Kind(Protocol):
@@ -141,7 +139,7 @@ class Config:
     """Leave out tokens less likely than this share of the likeliest one; 0.0 leaves out none."""
     repeat_penalty: Annotated[float | None, Number(0.5, 2.0)] = None
     """How much less likely a recent token becomes; 1.0 changes nothing."""
-    seed: Annotated[int | None, Whole(0, _LARGEST_SEED)] = None
+    seed: Annotated[int | None, Whole(0, LARGEST_SEED)] = None
     """The same seed gives the same answer on the same machine; a new one is drawn each time where none is set."""
     max_tokens: Annotated[int | None, Whole(1, 10_000_000)] = None
     """The longest answer, in tokens, thoughts included."""

@@ -5,6 +5,8 @@ from enum import StrEnum
 from typing import Final
 
 TEMPERATURE_RANGE: Final = (0.1, 1.0)
+LARGEST_SEED: Final = 2**32 - 2
+"""llama.cpp takes 32 bits, and the last value for "choose one"."""
 
 
 class StopReason(StrEnum):

@@ -6,9 +6,11 @@ model. The process loads one model, once, and ends with its parent: at the end o
 
 import os
 import queue
+import re
 import sys
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from hychat.engine import wire
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from hychat.engine.llama.model import Model
     from hychat.engine.llama.scheduler import Scheduler, Send
 
-_LOG_BYTES_LIMIT = 1 << 20
+_LOG_BYTES_LIMIT: Final = 1 << 20
+_NO_MEMORY: Final = re.compile("allocate|bad_alloc|out of memory", re.IGNORECASE)
+"""How llama.cpp and the system say so; there is no code for it."""
 
 
 class Host:
@@ -75,10 +79,12 @@ class Host:
                 load.path,
                 gpu_layers=load.gpu_layers,
                 overrides=load.overrides,
-                on_progress=lambda fraction: self._send(wire.LoadProgress(load.request, round(fraction, 3))),
+                on_progress=self._progress_teller(load.request),
             )
         except ModelLoadError:
-            self._send(wire.Failed(load.request, wire.Failure.MODEL, log.last_error(), []))
+            reason = log.last_error()
+            failure = wire.Failure.MEMORY if _NO_MEMORY.search(reason) else wire.Failure.MODEL
+            self._send(wire.Failed(load.request, failure, reason, []))
             return None
         threads = load.threads or default_threads()
         self._scheduler = Scheduler(
@@ -91,6 +97,18 @@ class Host:
         )
         self._send(wire.Loaded(load.request, {**model.metadata(), "threads": str(threads)}))
         return Service(model, self._scheduler, threads, self._send)
+
+    def _progress_teller(self, request: int) -> Callable[[float], None]:
+        """Tells each whole percent once: llama.cpp calls for every tensor."""
+        told: set[int] = set()
+
+        def tell(fraction: float) -> None:
+            percent = int(fraction * 100)
+            if percent not in told:
+                told.add(percent)
+                self._send(wire.LoadProgress(request, percent / 100))
+
+        return tell
 
     def _serve(self, service: "Service") -> None:
         scheduler = service.scheduler

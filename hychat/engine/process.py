@@ -297,7 +297,7 @@ class EngineProcess:
                 return SchemaError(_("llama.cpp does not accept the grammar made from the schema."))
             case wire.Failure.MEMORY:
                 return ModelTooLarge(
-                    _("There is not enough memory for the context of {path}.").format(path=path),
+                    _("There is not enough memory for {path} and its context.").format(path=path),
                     hint=_("Set a smaller context (hychat config set context_tokens 2048) or take a smaller model."),
                 )
             case wire.Failure.MODEL:

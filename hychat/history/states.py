@@ -77,4 +77,4 @@ def _fingerprint(model_path: str) -> str:
         status = os.stat(model_path)  # noqa: PTH116 - beside str
     except OSError:
         return "none"
-    return f"{crc32(f'{model_path}|{status.st_size}|{status.st_mtime_ns}'.encode()):08x}"
+    return f"{crc32(os.fsencode(f'{model_path}|{status.st_size}|{status.st_mtime_ns}')):08x}"

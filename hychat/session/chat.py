@@ -20,7 +20,7 @@ from hychat.domain.event import (
     TurnFailed,
     TurnFinished,
 )
-from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
+from hychat.domain.generation import LARGEST_SEED, GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Conversation, FilePart, Message, Part, Role, TextPart, ThoughtPart
 from hychat.engine.prompt.segments import Prompt
 from hychat.engine.prompt.thought import ThoughtParser
@@ -281,7 +281,7 @@ class TokensOf(Protocol):
 
 def _seed(settings: GenerationSettings) -> int:
     """The seed asked for, else a fresh one: every answer knows the seed it was made with."""
-    return int.from_bytes(os.urandom(_SEED_BYTES)) if settings.seed is None else settings.seed
+    return int.from_bytes(os.urandom(_SEED_BYTES)) % (LARGEST_SEED + 1) if settings.seed is None else settings.seed
 
 
 def title_of(message: Message) -> str:

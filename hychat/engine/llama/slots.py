@@ -69,19 +69,23 @@ class SlotCache:
         known, richest = max(
             ((_common_prefix(slot.tokens, prompt[:-1]), slot) for slot in self._slots), key=lambda pair: pair[0]
         )
-        can_share = self._model.keeps_every_position
-        enough = len(richest.tokens) * (_KEPT_SHARE if can_share else 1)
-        if richest.is_free and known and known >= enough:
-            slot = richest
+        slot = self._place(richest, known)
+        if slot is richest:
             self._cut(slot, known)
         else:
-            slot = min((slot for slot in self._slots if slot.is_free), key=lambda slot: slot.last_used)
-            self._cut(slot, 0)
-            if can_share and known:
+            self.clear(slot)
+            if known and self._model.keeps_every_position:
                 self.context.share(richest.sequence, slot.sequence, known)
                 slot.tokens = prompt[:known]
         slot.is_free, slot.request = False, request
         return slot
+
+    def _place(self, richest: Slot, known: int) -> Slot:
+        """The richest slot where the prompt goes on with it, else the free one that was used longest ago."""
+        enough = len(richest.tokens) * (_KEPT_SHARE if self._model.keeps_every_position else 1)
+        if richest.is_free and known and known >= enough:
+            return richest
+        return min((slot for slot in self._slots if slot.is_free), key=lambda slot: slot.last_used)
 
     def release(self, slot: Slot) -> None:
         """The request is over; what the slot holds stays, as long as there is room."""
