@@ -220,7 +220,8 @@ class Child:
 
         It has nothing to finish: what it said is here, and the system frees its memory faster than it would itself.
         """
-        self._is_alive, self._is_closed = False, True
+        self._is_closed = self._is_closed or self._is_alive  # one that died by itself is told so for ever
+        self._is_alive = False
         self._signal_kill()
         self._wire.close_writing()
         self._exit_code()

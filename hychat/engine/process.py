@@ -195,7 +195,7 @@ class EngineProcess:
             _("llama.cpp crashed ({reason}) while it loaded {path}.").format(
                 reason=child.end_reason(), path=self._options.path
             ),
-            hint=_("The file is most likely damaged: fetch it again.") + "\n" + child.log_tail(),
+            hint=f"{_('The file is most likely damaged: fetch it again.')}\n{child.log_tail()}".rstrip(),
         )
 
     def count(self, prompts: Sequence[Prompt], cancel: CancelToken) -> tuple[int, ...]:

@@ -19,6 +19,8 @@ LONG_ANSWER_TOKENS: Final = 256
 LONG_QUESTION: Final = (
     "Write a long story about a lighthouse keeper, his daughter and a storm that lasts for nine days."
 )
+LONG_QUESTION_TOKENS: Final = 50
+"""Of the whole prompt that asks it, as the starter model counts."""
 FULL_CHAIN: Final = GenerationSettings(temperature=0.7, top_k=20, top_p=0.8, min_p=0.0, repeat_penalty=1.05, seed=0)
 
 

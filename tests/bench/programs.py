@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from hychat.catalogue.find import locate
 from tests.bench.machine import THREADS
@@ -21,13 +21,8 @@ _PRIVATE: Final = ("HYCHAT_", "LLM_", "XDG_")
 """Beginnings of variables that would let the user's own settings in."""
 
 Environment = Mapping[str, str]
-
-
-class Speeds(NamedTuple):
-    """Tokens per second."""
-
-    prompt: float
-    generation: float
+Speeds = Mapping[str, float]
+"""Tokens per second by test, named as llama-bench names it: `pp512` reads 512 tokens, `tg128` writes 128."""
 
 
 def model_file() -> str:
@@ -84,10 +79,9 @@ def hychat_json(arguments: list[str], environment: Environment) -> Any:
     return json.loads(output_of([*hychat(), *arguments, "--json"], environment))
 
 
-def llama_bench(program: str, *, prompt: int = 0, generated: int = 128, repetitions: int = 2) -> Speeds:
-    """What llama-bench measures; 0 for what it is not asked for. Raises as `output_of`."""
-    options = ["-m", model_file(), "-p", prompt, "-n", generated, "-t", THREADS, "-r", repetitions, "-o", "json"]
-    tests = json.loads(output_of([program, *map(str, options)], os.environ))
-    prompt_speed = next((median(test["samples_ts"]) for test in tests if test["n_prompt"]), 0.0)
-    generation_speed = next((median(test["samples_ts"]) for test in tests if test["n_gen"]), 0.0)
-    return Speeds(prompt_speed, generation_speed)
+def llama_bench(program: str, *, prompt: int = 0, generated: int, depth: int = 0, repetitions: int = 2) -> Speeds:
+    """What llama-bench measures, after `depth` tokens of context. Raises as `output_of`."""
+    sizes = ["-p", prompt, "-n", generated, "-d", depth, "-t", THREADS, "-r", repetitions]
+    tests = json.loads(output_of([program, "-m", model_file(), *map(str, sizes), "-o", "json"], os.environ))
+    names = (f"pp{test['n_prompt']}" if test["n_prompt"] else f"tg{test['n_gen']}" for test in tests)
+    return {name: median(test["samples_ts"]) for name, test in zip(names, tests, strict=True)}

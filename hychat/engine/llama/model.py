@@ -13,6 +13,8 @@ _ALL_LAYERS: Final = 10_000
 _USER_DEFINED: Final = 1 << 4  # llama_token_attr
 _MARKER: Final = re.compile(r"<[|｜].+[|｜]>", re.DOTALL)
 """How control tokens are written, by whatever name a vocabulary files them."""
+_LOAD_ERROR: Final = "error loading model: "
+_LOAD_FAILED: Final = "failed to load model"
 _THOUGHT_TAG: Final = re.compile(rb"</?(think|answer)(:opensource)?>")
 """Tags that some vocabularies hold as one control token; the thought parser needs to see them."""
 
@@ -47,8 +49,9 @@ class LogTail:
             os.write(2, line.encode())
 
     def last_error(self) -> str:
-        """The newest errors in one line, newest first."""
-        return "; ".join(reversed(self.errors[-3:]))
+        """The newest errors in one line, oldest first, without llama.cpp's own "failed to load model"."""
+        told = [line.rpartition(_LOAD_ERROR)[2] for line in self.errors[-3:] if not line.endswith(_LOAD_FAILED)]
+        return "; ".join(told or self.errors[-1:])
 
 
 class Model:
