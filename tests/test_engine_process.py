@@ -348,11 +348,11 @@ def test_a_child_that_died_unasked_is_replaced_without_a_word(own_engine: Engine
     assert "Paris" in hear(own_engine).text
 
 
-def test_a_crash_is_told_with_the_last_words_of_the_log(tiny_path: Path, tmp_path: Path) -> None:
+def test_a_crash_is_told_with_the_last_words_of_the_log(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
-    with closing(engine_for(tiny_path, log_file=log)) as engine:
-        opened(engine)
-        heard = hear(engine, on_event=first(PrefillProgress, lambda: killed(engine, signal.SIGSEGV)), catch=HychatError)
+    with closing(starter_engine(log_file=log)) as engine:
+        crash = first(Piece, lambda: killed(engine, signal.SIGSEGV))
+        heard = hear(engine, STORY, ENDLESS, on_event=crash, catch=HychatError)
     assert isinstance(heard.error, EngineCrashed)
     assert "SIGSEGV" in heard.error.message
     _hint, *last_words = heard.error.hint.splitlines()

@@ -16,10 +16,10 @@ _CHILD_READS = 3
 _CHILD_WRITES = 4
 
 _PATIENCE = {"GOMP_SPINCOUNT": "10000"}
-"""How often a thread of llama.cpp looks for the others before it sleeps: 0.4 ms instead of 13.
+"""How often a thread of llama.cpp looks for the others before it sleeps: for some 0.4 ms instead of 13.
 
-Nothing is lost on a quiet machine. Where another process has one of two cores, two threads keep 0.2 of their speed instead of
-0.06, and the system can give the sleeper's core to the one that is waited for.
+Nothing is lost on a quiet machine. Where another process has one of two cores, the system can give the sleeper's core to the
+thread that is waited for: reading a prompt keeps 0.52 of its speed instead of 0.41.
 """
 
 

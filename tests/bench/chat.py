@@ -18,7 +18,7 @@ from tests.bench.row import Row, at_most
 
 _FIRST: Final = "Here is the log of a lighthouse. Say what you think of it.\n" + "\n".join(
     f"Day {day}: wind from the north, {day * 3 % 17} ships passed, the lamp burned {day % 5 + 7} hours."
-    for day in range(1, 36)
+    for day in range(1, 39)
 )
 _FIRST_ANSWER_TOKENS: Final = 64
 _SECOND: Final = "Which day had the most ships?"

@@ -53,9 +53,9 @@ def thread_counts(most: int) -> tuple[int, ...]:
 class ThreadGovernor:
     """Picks the thread count for decoding from the step times it is told.
 
-    It stays with one count ("home") and tries a neighbour: the next lower one as soon as a step was disturbed, either one
-    from time to time. A neighbour that is faster for a few steps running becomes home, and the next in that direction is
-    tried at once; one step that is not faster ends the trial. Trials come less and less often while they do not pay, so
+    It stays with one count ("home") and tries a neighbour: the next lower one as soon as two steps running were disturbed,
+    either one from time to time. A neighbour that is faster for a few steps becomes home, and the next in that direction
+    is tried at once; one step that is not faster ends the trial. Trials come less and less often while they do not pay, so
     that on a quiet machine they cost next to nothing.
     """
 
@@ -84,6 +84,8 @@ class ThreadGovernor:
         self._width = 0
         self._usual_seconds = 0.0
         """What a step takes at home; 0 while that is not known."""
+        self._disturbed: list[float] = []
+        """The last steps, as far as they were disturbed."""
         self._interval = self.FIRST_INTERVAL_SECONDS
         self._waited = self.DISTURBED_INTERVAL_SECONDS  # the core may be taken from the start
 
@@ -99,22 +101,27 @@ class ThreadGovernor:
         """
         is_trial = self._rank != self._home
         if width != self._width:  # times of different widths do not compare
-            self._width, self._usual_seconds = width, 0.0
-            self._rank = self._home
-        elif is_trial:
+            self._width, self._usual_seconds, self._rank = width, 0.0, self._home
+            if is_trial:
+                return
+        if is_trial:
             self._judge(seconds)
-            return
-        if not is_trial:
+        else:
             self._stay(seconds, preemptions)
 
     def _stay(self, seconds: float, preemptions: int) -> None:
         usual = self._usual_seconds or seconds
         is_preempted = preemptions >= max(self.LEAST_PREEMPTIONS, self.PREEMPTIONS_PER_SECOND * seconds)
         is_disturbed = is_preempted or seconds > usual * self.SLOWDOWN
-        is_changed = is_disturbed or seconds < usual / self.SLOWDOWN
-        self._usual_seconds = seconds if is_changed else 0.9 * usual + 0.1 * seconds
+        self._disturbed = [*self._disturbed[-1:], seconds] if is_disturbed else []
+        is_taken = len(self._disturbed) > 1  # one such step may be anything
+        if is_taken:
+            usual = sum(self._disturbed) / len(self._disturbed)
+        elif not is_disturbed:
+            usual = seconds if seconds < usual / self.SLOWDOWN else 0.9 * usual + 0.1 * seconds
+        self._usual_seconds = usual
         self._waited += seconds
-        if is_disturbed and self._home < self._last and self._waited > self.DISTURBED_INTERVAL_SECONDS:
+        if is_taken and self._home < self._last and self._waited > self.DISTURBED_INTERVAL_SECONDS:
             self._try(1)
         elif self._waited > self._interval:
             self._try(self._direction)
@@ -123,7 +130,7 @@ class ThreadGovernor:
         """Make the next step with a neighbour; with the other one where there is none that way."""
         self._direction = direction if 0 <= self._home + direction <= self._last else -direction
         self._rank = max(0, min(self._last, self._home + self._direction))
-        self._waited, self._trial = 0.0, []
+        self._waited, self._trial, self._disturbed = 0.0, [], []
 
     def _judge(self, seconds: float) -> None:
         self._trial.append(seconds)
@@ -133,4 +140,5 @@ class ThreadGovernor:
             self._interval = min(max(self._interval * 2, self.FIRST_INTERVAL_SECONDS), self.LONGEST_INTERVAL_SECONDS)
         elif len(self._trial) == self.TRIAL_STEPS:
             self._home, self._usual_seconds = self._rank, sum(self._trial) / self.TRIAL_STEPS
-            self._interval = 0.0  # go on that way
+            has_next = 0 <= self._home + self._direction <= self._last
+            self._interval = 0.0 if has_next else self.FIRST_INTERVAL_SECONDS
