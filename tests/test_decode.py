@@ -451,7 +451,9 @@ def test_bytes_that_are_no_text_become_replacement_characters(noise: bytes) -> N
     said = "".join(detokenizer.feed(noise[index : index + 1]) for index in range(len(noise)))
     whole = noise.decode("utf-8", "replace")
     assert whole.startswith(said)
-    assert whole[len(said) :] in {"\ufffd" * count for count in range(4)}  # up to three bytes may still become a character
+    assert whole[len(said) :] in {
+        "\ufffd" * count for count in range(4)
+    }  # up to three bytes may still become a character
 
 
 @given(text=st.text(WRITTEN_CHARACTERS, max_size=80))
