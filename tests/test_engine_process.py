@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from hychat.engine import wire
 from hychat.engine.child import Child
 from hychat.engine.process import EngineOptions, EngineProcess
 from hychat.engine.protocol import Done, EngineEvent, Piece, result_of
+from hychat.engine.spawn import Spawned
 from tests.desk import chatml
 from tests.engines import (
     CAPITAL,
@@ -449,39 +451,42 @@ def test_a_child_that_works_in_silence_is_waited_for(own_engine: EngineProcess) 
     assert heard.done.usage.prefill_seconds > 0.3  # without a word
 
 
-def test_a_request_that_waits_for_a_slot_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(starter_engine(slots=1)) as engine:
-        opened(engine)
-        monkeypatch.setattr(child_module, "LONGEST_SILENCE_SECONDS", 0.3)
-        monkeypatch.setattr(child_module, "SILENCE_SECONDS", 0.1)
-        texts = []
-        begun = threading.Event()
-        cancel = CancelToken()
-        other = in_thread(
-            lambda: texts.append(hear(engine, STORY, ENDLESS, cancel=cancel, on_event=first(Piece, begun.set)).text)
-        )
-        begun.wait()
-        with pytest.raises(Interrupted):
-            wait_in_line(engine, cancel)
-        other.join()
-        assert texts[0]
+def test_a_request_that_waits_while_another_is_answered_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "SILENCE_SECONDS", 0.25)
+    voice = Voice()
+    with voice.child.request() as (number, inbox):
+
+        def speak() -> None:
+            for _word in range(30):
+                voice.say(wire.Piece(number + 1, "to somebody else"))
+                select.select([], [], [], 0.025)
+            voice.say(wire.Piece(number, "to us"))
+
+        speaker = in_thread(speak)
+        assert voice.child.next_reply(inbox) == wire.Piece(number, "to us")  # three times the patience later
+        speaker.join()
+    voice.close()
 
 
-def wait_in_line(engine: EngineProcess, cancel: CancelToken) -> None:
-    """Stand behind another answer for longer than the longest silence, then leave."""
-    mine = CancelToken()
-    child = engine._child
-    assert child is not None
-    with child.request() as (number, inbox):
-        child.send(wire.Generate(number, [["hello", False]], wire.Sampling(0.5, 1, 1.0, 0.0, 1.0, 1, 1, None)))
-        timer = threading.Timer(1.0, mine.set)
-        with mine.waking(lambda: inbox.put(None)):
-            timer.start()
-            assert child.next_reply(inbox) is None
-        timer.join()
-        child.send(wire.Cancel(number))
-    cancel.set()
-    raise Interrupted("left")
+class Voice:
+    """A child that uses no processor and says what the test says."""
+
+    def __init__(self) -> None:
+        reads, child_writes = os.pipe()
+        child_reads, writes = os.pipe()
+        self._process = subprocess.Popen(["sleep", "60"])
+        self._wire = wire.Wire(child_reads, child_writes)
+        self.child = Child(Spawned(self._process.pid, reads, writes))
+
+    def say(self, frame: wire.Frame) -> None:
+        self._wire.send(frame)
+
+    def close(self) -> None:
+        self._wire.close_writing()
+        self._wire.close_reading()
+        self._process.kill()
+        self._process.wait()
+        self.child.close()
 
 
 # Bad files and small machines
@@ -605,6 +610,7 @@ def test_a_log_that_cannot_be_written_costs_nothing_else(log: str, tiny_path: Pa
 SPEAK: Final = """
 import sys
 from hychat.domain.generation import GenerationSettings
+from hychat.engine.spawn import Spawned
 from hychat.engine.protocol import Piece
 from tests.engines import ENDLESS, GREEDY, STORY, CAPITAL, first, hear, opened, pid_of, starter_engine
 engine = starter_engine()

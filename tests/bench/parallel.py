@@ -19,7 +19,9 @@ def rows(rounds: int) -> Iterator[Row]:
         alone = _speed(starter, 1)
         for count in _COUNTS:
             speed = alone if count == 1 else _speed(starter, count)
-            compared = f"{count} answers of {_ANSWER_TOKENS} tokens at once, all tokens together, over one answer alone"
+            compared = (
+                f"answers of {_ANSWER_TOKENS} tokens, {count} at once, all tokens together, over one answer alone"
+            )
             yield Row(f"parallel-{count}", compared, "tok/s").measured([(speed, alone)])
 
 
