@@ -238,7 +238,7 @@ class GgufHeader:
     @property
     def expert_used_count(self) -> int:
         """Experts that one token passes through, in the layer that uses most."""
-        return _largest(self._per_layer("expert_used_count"))
+        return largest(self._per_layer("expert_used_count"))
 
     @property
     def expert_shared_count(self) -> int:
@@ -341,7 +341,7 @@ class GgufHeader:
 
     def _head_length(self, name: str) -> int | None:
         said = self.integer(f"{self.architecture}.{name}")
-        heads = _largest(self.head_count)
+        heads = largest(self.head_count)
         return said if said is not None or not heads else (self.embedding_length or 0) // heads
 
 
@@ -453,7 +453,8 @@ def _read_tensor(cursor: Cursor) -> TensorInfo:
     return TensorInfo(name, shape, type_id, offset, elements // kind.block_elements * kind.block_bytes)
 
 
-def _largest(counts: int | tuple[int, ...] | None) -> int:
+def largest(counts: int | tuple[int, ...] | None) -> int:
+    """Of a figure that a header gives for every layer, or for each: the largest; 0 where it gives none."""
     return max(counts, default=0) if isinstance(counts, tuple) else counts or 0
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from hychat.domain.errors import ModelTooLarge
-from hychat.engine.gguf import TENSOR_TYPES, GgufHeader
+from hychat.engine.gguf import TENSOR_TYPES, GgufHeader, largest
 from hychat.messages import _
 
 CONTEXT_STEP_TOKENS: Final = 256
@@ -27,6 +27,7 @@ MOST_CONTEXT_TOKENS: Final = 32_768
 """The longest context that is taken unasked; a Hunyuan header claims 262,144."""
 
 _BATCH_TOKENS: Final = 512
+_CPU_BATCH_TOKENS: Final = 256
 _FLOAT_BYTES: Final = 4
 _MASK_BYTES: Final = 2
 _MEMORY_SHARE: Final = 0.9
@@ -100,17 +101,25 @@ def plan(  # noqa: PLR0913 - what is known of model and machine
     return LoadPlan(tokens, layers, needs.kv_bytes(tokens), _reason(needs, tokens, layers))
 
 
-def compute_bytes(header: GgufHeader, tokens: int) -> int:
-    """Bytes of the compute buffer at this context: a batch's activations, and the mask between batch and context.
+def compute_bytes(header: GgufHeader, tokens: int, *, is_offloaded: bool) -> int:
+    """Bytes of the compute buffer at this context, fitted to what llama.cpp reports.
 
-    Fitted to what llama.cpp reports with flash attention and batches of 512: 4 rows of the residual stream and 3 of the
-    feed-forward layer live at a time.
+    With flash attention (see `llama.context.Context`) 4 rows of the residual stream and 3 of the feed-forward layer live at a
+    time, beside the mask between batch and context. Without, attention needs most: the scores of every head and the mask,
+    4 rows of the queries and one of the residual stream.
     """
-    wide = header.feed_forward_length or 0
-    feed_forward = max(wide, default=0) if isinstance(wide, tuple) else wide
+    stream, widest = header.embedding_length or 0, _widest_feed_forward(header)
+    mask_tokens = tokens if is_offloaded else LEAST_CONTEXT_TOKENS
+    flash = _BATCH_TOKENS * ((4 * stream + 3 * widest) * _FLOAT_BYTES + mask_tokens * _MASK_BYTES)
+    heads = largest(header.head_count)
+    attention = stream + 4 * heads * (header.key_length or 0) + tokens * (heads + 1)
+    needed = flash if is_offloaded else max(flash, _CPU_BATCH_TOKENS * attention * _FLOAT_BYTES)
+    return needed + header.vocabulary_size * _FLOAT_BYTES
+
+
+def _widest_feed_forward(header: GgufHeader) -> int:
     experts = header.expert_used_count * (header.integer(f"{header.architecture}.expert_feed_forward_length") or 0)
-    row = 4 * (header.embedding_length or 0) + 3 * max(feed_forward, experts)
-    return _BATCH_TOKENS * (row * _FLOAT_BYTES + tokens * _MASK_BYTES) + header.vocabulary_size * _FLOAT_BYTES
+    return max(largest(header.feed_forward_length), experts)
 
 
 class _Room(NamedTuple):
@@ -132,8 +141,7 @@ class _Needs(NamedTuple):
     copied_share: float
     """How much of a layer the CPU backend copies."""
     kv_per_token: int
-    compute: int
-    """Of the compute buffer, but for what grows with the context."""
+    header: GgufHeader
     devices: tuple[Device, ...]
     """Those that are used: GPUs, else such as share the machine's memory, as llama.cpp takes them."""
 
@@ -155,7 +163,7 @@ class _Needs(NamedTuple):
             output=output,
             copied_share=min(1.0, copied / max(1, header.tensor_bytes)),
             kv_per_token=header.kv_bytes_per_token(),
-            compute=compute_bytes(header, 0),
+            header=header,
             devices=gpus or tuple(device for device in devices if device.kind == "igpu"),
         )
 
@@ -164,12 +172,13 @@ class _Needs(NamedTuple):
         return self.kv_per_token * tokens
 
     def compute_bytes(self, tokens: int) -> int:
-        """Of the compute buffer."""
-        return self.compute + tokens * _BATCH_TOKENS * _MASK_BYTES
+        """Of the compute buffer on the machine."""
+        on_cpu = compute_bytes(self.header, tokens, is_offloaded=False)
+        return max(on_cpu, compute_bytes(self.header, tokens, is_offloaded=True)) if self.devices else on_cpu
 
     def device_layers(self, tokens: int) -> int:
         """How many layers the devices take."""
-        compute = self.compute_bytes(tokens)
+        compute = compute_bytes(self.header, tokens, is_offloaded=True)
         free = sum(max(0, device.free_bytes - _DEVICE_RESERVE_BYTES - compute) for device in self.devices)
         layer = max(1, self.layer + self.kv_bytes(tokens) // self.layers)
         is_whole = free >= layer * self.layers + self.output

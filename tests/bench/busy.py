@@ -16,18 +16,30 @@ _ADAPTING: Final = Row(
     "tok/s",
     at_least(0.7),
 )
+_ONE_THREAD: Final = Row(
+    "busy-core-one-thread",
+    "the same over one fixed thread on a quiet machine: the most that one core gives",
+    "tok/s",
+    at_least(0.85),
+)
 _FIXED: Final = Row("busy-core-fixed", f"the same with {THREADS} fixed threads, {_FEW_TOKENS} tokens, once", "tok/s")
 
 
 def rows(rounds: int) -> Iterator[Row]:
-    """With threads that adapt, and with fixed ones for contrast."""
+    """With threads that adapt, and against what one core can give, and with fixed threads for contrast."""
     yield _ADAPTING.measured(_busy_and_quiet(rounds, long_answer_speed))
-    yield _FIXED.measured(_busy_and_quiet(1, lambda: long_answer_speed(threads=THREADS, max_tokens=_FEW_TOKENS)))
+    yield _ONE_THREAD.measured(alternating(rounds, lambda: _beside_a_busy_loop(long_answer_speed), _one_thread_speed))
+    yield _FIXED.measured(_busy_and_quiet(1, lambda: long_answer_speed(threads=THREADS, tokens=_FEW_TOKENS)))
 
 
 def _busy_and_quiet(rounds: int, speed: Callable[[], float]) -> list[tuple[float, float]]:
-    def busy_speed() -> float:
-        with one_core_busy():
-            return speed()
+    return alternating(rounds, lambda: _beside_a_busy_loop(speed), speed)
 
-    return alternating(rounds, busy_speed, speed)
+
+def _beside_a_busy_loop(speed: Callable[[], float]) -> float:
+    with one_core_busy():
+        return speed()
+
+
+def _one_thread_speed() -> float:
+    return long_answer_speed(threads=1)

@@ -34,7 +34,7 @@ def rows(rounds: int) -> Iterator[Row]:
 
 
 def _decoding(starter: Starter, moments: random.Random) -> Row:
-    settings = replace(long_answer_settings(), max_tokens=None)
+    settings = long_answer_settings()
     latencies = [
         _latency(starter, LONG_QUESTION, settings, Piece, moments.uniform(0, _DECODE_SECONDS))
         for _ in range(_DECODE_MOMENTS)

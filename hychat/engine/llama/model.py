@@ -57,8 +57,10 @@ class LogTail:
 class Model:
     """One GGUF in memory."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, *, is_offloaded: bool = False) -> None:
         self._handle = handle
+        self.is_offloaded = is_offloaded
+        """Whether some of its layers are on a device."""
         self.vocab = lib.llama_model_get_vocab(handle)
         self.vocab_size: int = lib.llama_vocab_n_tokens(self.vocab)
         self._pieces: dict[int, bytes] = {}
@@ -95,7 +97,7 @@ class Model:
         handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not handle:
             raise ModelLoadError(path)
-        return cls(handle)
+        return cls(handle, is_offloaded=gpu_layers != 0)
 
     @property
     def handle(self) -> Any:

@@ -1,8 +1,9 @@
-"""From logits to the next token: one sampler chain a request, built once."""
+"""From logits to the next token: a repetition penalty, then one sampler chain a request, built once."""
 
 import ctypes
 import math
 from array import array
+from collections import deque
 from typing import Any, Final, Protocol
 
 from hychat.engine.llama.bindings import lib
@@ -44,24 +45,20 @@ def sampler_for(model: Model, sampling: Sampling) -> Sampler:
     Raises:
         GrammarRejected: llama.cpp does not take the grammar.
     """
-    chain = _chain(model, sampling)
+    chain, penalty = _chain(sampling), RepeatPenalty(sampling.repeat_penalty)
     if sampling.grammar is None:
-        return ChainSampler(chain)
+        return ChainSampler(chain, penalty)
     grammar = lib.llama_sampler_init_grammar(model.vocab, sampling.grammar.encode(), _GRAMMAR_ROOT)
     if not grammar:  # llama.cpp would follow the null pointer
         lib.llama_sampler_free(chain)
         raise GrammarRejected
-    return GrammarSampler(model, chain, grammar)
+    return GrammarSampler(model, chain, penalty, grammar)
 
 
-def _chain(model: Model, sampling: Sampling) -> Any:
-    """Penalties, top-k, top-p, min-p, temperature, then a draw by the seed: llama.cpp's own order."""
+def _chain(sampling: Sampling) -> Any:
+    """Top-k, top-p, min-p, temperature, then a draw by the seed: llama.cpp's own order, after the penalty."""
     chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
     stages = [
-        sampling.repeat_penalty != 1.0
-        and lib.llama_sampler_init_penalties(
-            model.vocab_size, _PENALTY_WINDOW_TOKENS, sampling.repeat_penalty, 0.0, 0.0
-        ),
         sampling.top_k > 0 and lib.llama_sampler_init_top_k(sampling.top_k),
         sampling.top_p < 1.0 and lib.llama_sampler_init_top_p(sampling.top_p, 1),
         sampling.min_p > 0.0 and lib.llama_sampler_init_min_p(sampling.min_p, 1),
@@ -74,15 +71,43 @@ def _chain(model: Model, sampling: Sampling) -> Any:
     return chain
 
 
+class RepeatPenalty:
+    """Makes the tokens of late less likely, as llama.cpp's own stage does.
+
+    That one looks every token of the vocabulary up, more than half of all the time that sampling takes; here only the few that
+    were drawn are touched.
+    """
+
+    def __init__(self, penalty: float) -> None:
+        self._penalty = penalty
+        self._recent: deque[int] = deque(maxlen=_PENALTY_WINDOW_TOKENS)
+
+    def apply(self, context: Context, logits_index: int) -> None:
+        """Change a row of logits in place; once before each draw."""
+        if self._penalty != 1.0:
+            logits = lib.llama_get_logits_ith(context.handle, logits_index)
+            for token in set(self._recent):
+                logit = logits[token]
+                logits[token] = logit / self._penalty if logit > 0 else logit * self._penalty
+
+    def accept(self, token: int) -> None:
+        """Remember a drawn token."""
+        self._recent.append(token)
+
+
 class ChainSampler:
     """The chain alone; llama.cpp does all the work."""
 
-    def __init__(self, chain: Any) -> None:
+    def __init__(self, chain: Any, penalty: RepeatPenalty) -> None:
         self._chain = chain
+        self._penalty = penalty
 
     def sample(self, context: Context, logits_index: int) -> int:
         """The next token; the chain remembers it."""
-        return int(lib.llama_sampler_sample(self._chain, context.handle, logits_index))
+        self._penalty.apply(context, logits_index)
+        token = int(lib.llama_sampler_sample(self._chain, context.handle, logits_index))
+        self._penalty.accept(token)
+        return token
 
     def close(self) -> None:
         """Free the chain."""
@@ -96,8 +121,9 @@ class GrammarSampler:
     asked about that one token; only when it says no does it filter the vocabulary for a second draw.
     """
 
-    def __init__(self, model: Model, chain: Any, grammar: Any) -> None:
+    def __init__(self, model: Model, chain: Any, penalty: RepeatPenalty, grammar: Any) -> None:
         self._chain = chain
+        self._penalty = penalty
         self._grammar = grammar
         self._size = model.vocab_size
         self._candidates = (lib.llama_token_data * self._size)()
@@ -112,11 +138,13 @@ class GrammarSampler:
         Raises:
             GrammarStuck: No token is allowed.
         """
+        self._penalty.apply(context, logits_index)
         token = self._draw(context, logits_index, filtered=False)
         if not self._allows(token):
             token = self._draw(context, logits_index, filtered=True)
             if not self._allows(token):  # llama.cpp would end the process
                 raise GrammarStuck
+        self._penalty.accept(token)
         lib.llama_sampler_accept(self._chain, token)
         lib.llama_sampler_accept(self._grammar, token)
         return token
