@@ -27,7 +27,7 @@ test: ## Behaviour
 	$(PYTHON) -m pytest
 
 trials: ## Long runs of many random cases
-	$(PYTHON) -m pytest -m trial --timeout 1800
+	$(PYTHON) -m pytest -m trial -s --timeout 1800
 
 bench: ## Speed and memory, as ratios; on a quiet machine
 	$(PYTHON) -m tests.bench

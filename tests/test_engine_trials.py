@@ -27,7 +27,7 @@ MESSAGE_CHARACTERS: Final = 600
 """A paragraph."""
 
 Phase = Literal["load", "prefill", "decode"]
-ANSWER: Final = GenerationSettings(temperature=0.8, seed=1, max_tokens=48)
+ANSWER: Final = GenerationSettings(temperature=0.8, seed=1, max_tokens=160)
 SPAN_SECONDS: Final = {"load": 0.3, "prefill": 1.0}
 """The moment of the kill is drawn from this."""
 
@@ -41,6 +41,7 @@ def test_whenever_the_child_is_killed_the_error_is_clear_and_the_next_answer_com
             outcomes[f"{phase}: {type(heard.error).__name__ if heard.error else 'answered before'}"] += 1
             assert heard.error is None or is_clear(heard.error)
             assert "Paris" in hear(engine).text
+    print(table(outcomes))
     assert sum(outcomes.values()) == count, outcomes
     assert not any("Silent" in outcome for outcome in outcomes), outcomes
 
@@ -103,7 +104,13 @@ def test_a_damaged_model_is_refused_or_answers(count: int, tmp_path: Path, monke
         outcomes[f"{kind}: {type(heard.error).__name__ if heard.error else 'answered'}"] += 1
         assert heard.error is None or is_clear(heard.error), heard.error
         assert isinstance(heard.error, ModelUnusable | EngineError | None), heard.error
+    print(table(outcomes))
     assert sum(outcomes.values()) == count, outcomes
+
+
+def table(outcomes: Counter[str]) -> str:
+    """What came of how many cases."""
+    return "\n" + "\n".join(f"{count:4}  {outcome}" for outcome, count in sorted(outcomes.items()))
 
 
 def damage(source: Path, target: Path, random: Random) -> tuple[Path, str]:
