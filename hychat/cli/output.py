@@ -108,6 +108,12 @@ class Output:
         writer.feed(text)
         writer.finish()
 
+    def marked(self, mark: str, text: str, *, sgr: str) -> None:
+        """Write a line to stdout that begins with a word in the look `sgr`, where there are colours."""
+        self.end()
+        shown = f"\x1b[{sgr}m{mark}\x1b[0m" if self.stdout.has_colour else mark
+        self._write_out(f"{shown}{printable(text)}\n")
+
     def json(self, value: Any) -> None:
         """Write JSON to stdout: on one line, or laid out on a terminal."""
         self._write_json(value, indent=2 if self.stdout.is_terminal else None)

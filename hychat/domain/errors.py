@@ -7,6 +7,12 @@
     │   ├── SchemaError                 a JSON schema or grammar that cannot be used
     │   └── ConversationNotFound        no chat with that id
     ├── ModelNotFound               3   no such model, or it is not on this machine
+    ├── DownloadError               3   a model could not be fetched
+    │   ├── HubUnreachable              no connection, or offline on purpose
+    │   ├── HubRefused                  no such repository or file, or no right to it
+    │   ├── DownloadDamaged             the file that came is not the one that was to come
+    │   ├── DiskFull                    no room for it
+    │   └── LicenceNotAccepted          its licence was not agreed to
     ├── ModelUnusable               4   there, but it cannot be loaded
     │   ├── ModelDamaged                not a whole GGUF
     │   ├── ModelRefused                the load audit says it would misbehave
@@ -67,6 +73,32 @@ class ModelNotFound(HychatError):
     """No model has that name, or its file is not on this machine."""
 
     exit_code = 3
+
+
+class DownloadError(HychatError):
+    """A model could not be fetched."""
+
+    exit_code = 3
+
+
+class HubUnreachable(DownloadError):
+    """The hub does not answer, or may not be asked."""
+
+
+class HubRefused(DownloadError):
+    """The hub has no such repository, revision or file, or does not give it to this user."""
+
+
+class DownloadDamaged(DownloadError):
+    """The file that came has another size or checksum than it must have; it was deleted."""
+
+
+class DiskFull(DownloadError):
+    """There is no room for the file; what was fetched of it is kept."""
+
+
+class LicenceNotAccepted(DownloadError):
+    """The model's licence asks for an agreement that was not given."""
 
 
 class ModelUnusable(HychatError):

@@ -35,9 +35,7 @@ class Host:
         """Serve until the parent is gone."""
         threading.Thread(target=self._listen, daemon=True).start()
         if self._greet():
-            load = self._inbox.get()
-            assert isinstance(load, wire.Load), load  # noqa: S101 - nothing else can be asked first
-            service = self._load(load)
+            service = self._load(self._first_load())
             if service is not None:
                 self._serve(service)
 
@@ -66,6 +64,19 @@ class Host:
             return False
         self._send(wire.Hello(devices.offload_devices()))
         return True
+
+    def _first_load(self) -> wire.Load:
+        """Wait for the model to load; whoever asks about the build is answered meanwhile."""
+        while True:
+            match self._inbox.get():
+                case wire.Load() as load:
+                    return load
+                case wire.Describe(request):
+                    from hychat.engine.llama.build import build_facts  # for `hychat doctor` alone
+
+                    self._send(wire.Described(request, build_facts()))
+                case frame:
+                    raise AssertionError(frame)
 
     def _load(self, load: wire.Load) -> "Service | None":
         _redirect_output(load.log_file)

@@ -14,7 +14,6 @@ from typing import Final, TypeVar
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import (
     EngineError,
-    EngineUnavailable,
     HychatError,
     Interrupted,
     ModelDamaged,
@@ -29,8 +28,9 @@ from hychat.engine import wire
 from hychat.engine.audit import AuditVerdict, audit
 from hychat.engine.child import Child, Inbox
 from hychat.engine.gguf import read_header, split_bytes
+from hychat.engine.greeting import offload_devices
 from hychat.engine.memory import machine_memory
-from hychat.engine.plan import Device, LoadPlan, plan
+from hychat.engine.plan import LoadPlan, plan
 from hychat.engine.prompt.choose import builder_for
 from hychat.engine.prompt.segments import ChatTurn, Prompt, PromptBuilder
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece, result_of
@@ -124,7 +124,7 @@ class EngineProcess:
             bos=family.bos,
             eos=family.eos,
         )
-        devices = _devices(child, cancel)
+        devices = offload_devices(child, cancel)
         memory = machine_memory()
         made = plan(
             header,
@@ -313,32 +313,6 @@ class EngineProcess:
         child = self._child
         if child is not None:  # without a turn: one that loads would keep it, and is to be ended
             child.close()
-
-
-def _devices(child: Child, cancel: CancelToken) -> tuple[Device, ...]:
-    """The devices that can take layers.
-
-    Raises:
-        EngineUnavailable: llama.cpp does not load on this machine.
-        Interrupted: `cancel` was set meanwhile.
-    """
-    match child.hello(cancel):
-        case wire.Hello(devices):
-            return tuple(Device(*device) for device in devices)
-        case wire.Failed(detail=reason):
-            raise EngineUnavailable(
-                _("llama-cpp-python cannot be loaded: {reason}").format(reason=reason),
-                hint=_("Install it again: pip install --force-reinstall --no-cache-dir llama-cpp-python"),
-            )
-        case None if child.is_alive:
-            raise Interrupted(_("Stopped."))
-        case _ if child.end_signal() == signal.SIGILL:
-            raise EngineUnavailable(
-                _("llama-cpp-python was built for another processor (SIGILL)."),
-                hint=_("Build it here: pip install --force-reinstall --no-binary llama-cpp-python llama-cpp-python"),
-            )
-        case _:
-            raise child.ended()
 
 
 def _sampling(settings: GenerationSettings) -> wire.Sampling:

@@ -46,6 +46,12 @@ class Sampling(NamedTuple):
 # From the parent
 
 
+class Describe(NamedTuple):
+    """Tell about this build of llama.cpp; the reply is `Described`. Asked before `Load`, if at all."""
+
+    request: int
+
+
 class Load(NamedTuple):
     """Load a model; the reply is any number of `LoadProgress`, then `Loaded` or `Failed`."""
 
@@ -119,6 +125,14 @@ class Hello(NamedTuple):
     request: int = 0
 
 
+class Described(NamedTuple):
+    """What this build of llama.cpp is."""
+
+    request: int
+    facts: dict[str, str]
+    """`version` and `commit` of ggml, `backends` (names, comma-separated), `system` (llama.cpp's own line of features)."""
+
+
 class LoadProgress(NamedTuple):
     """The share of the model that is loaded, 0 to 1."""
 
@@ -188,15 +202,15 @@ class Failed(NamedTuple):
     figures: list[int]
 
 
-Request = Load | Count | Generate | Cancel | SaveState | LoadState | Bench
-Reply = Hello | LoadProgress | Loaded | Counted | Prefill | Piece | Done | StateReady | Benched | Failed
+Request = Describe | Load | Count | Generate | Cancel | SaveState | LoadState | Bench
+Reply = Hello | Described | LoadProgress | Loaded | Counted | Prefill | Piece | Done | StateReady | Benched | Failed
 Frame = Request | Reply
 
 _TYPES: Final = {
     kind.__name__: kind
     for kind in (
-        *(Load, Count, Generate, Cancel, SaveState, LoadState, Bench),
-        *(Hello, LoadProgress, Loaded, Counted, Prefill, Piece, Done, StateReady, Benched, Failed),
+        *(Describe, Load, Count, Generate, Cancel, SaveState, LoadState, Bench),
+        *(Hello, Described, LoadProgress, Loaded, Counted, Prefill, Piece, Done, StateReady, Benched, Failed),
     )
 }
 

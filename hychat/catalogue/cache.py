@@ -1,0 +1,153 @@
+"""The Hugging Face cache on this machine, by paths alone: the hub's client takes longer to import than an answer to begin.
+
+    models--owner--name/
+        blobs/<etag>                    the content; `<etag>.incomplete` while it is fetched
+        snapshots/<commit>/<file>       a link to it
+        refs/<revision>                 the commit that a branch stood at
+
+Layout: huggingface_hub, "Understand caching". Other tools put their models here too, and find those of hychat.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from hychat.domain.model import ModelFile
+
+PARTIAL_SUFFIX: Final = ".incomplete"
+_PREFIX: Final = "models--"
+
+
+class CachedFile(NamedTuple):
+    """A GGUF in the cache."""
+
+    repository: str
+    file: str
+    path: Path
+    bytes: int
+
+
+class Leftover(NamedTuple):
+    """Something in the cache that no model needs."""
+
+    path: Path
+    bytes: int
+    is_partial: bool
+    """Of a download that was stopped; else a content that no snapshot names."""
+
+
+def hub_cache_folder() -> Path:
+    """Where the hub's client keeps its files, by its own variables."""
+    given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(os.path.expandvars(given or Path(home) / "hub")).expanduser()
+
+
+def repository_folder(cache: Path, repository: str) -> Path:
+    """The folder of one repository."""
+    return cache / f"{_PREFIX}{repository.replace('/', '--')}"
+
+
+def cached_path(cache: Path, file: ModelFile) -> Path | None:
+    """Where the file is, of the revision that is asked for or else of the newest; None where it is not whole."""
+    if file.repository is None:
+        return None
+    snapshots = repository_folder(cache, file.repository) / "snapshots"
+    paths = [path for path in snapshots.glob(f"*/{_escaped(file.file)}") if _is_whole(path, file)]
+    pinned = [path for path in paths if path.relative_to(snapshots).parts[0] == file.revision]
+    return next(iter(pinned), None) or max(paths, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _is_whole(path: Path, file: ModelFile) -> bool:
+    try:
+        size = path.stat().st_size
+    except OSError:  # a link to nothing
+        return False
+    return file.bytes is None or size == file.bytes
+
+
+def cached_files(cache: Path) -> Iterator[CachedFile]:
+    """Every GGUF in the cache, whichever tool fetched it; each once."""
+    for folder in sorted(cache.glob(f"{_PREFIX}*")):
+        repository = folder.name.removeprefix(_PREFIX).replace("--", "/", 1)
+        names: set[str] = set()
+        for path in sorted((folder / "snapshots").glob("*/**/*.gguf")):
+            name = path.relative_to(folder / "snapshots").as_posix().split("/", 1)[1]
+            if name not in names and path.is_file():
+                names.add(name)
+                yield CachedFile(repository, name, path, path.stat().st_size)
+
+
+def leftovers(cache: Path) -> Iterator[Leftover]:
+    """What `prune` may delete: partial files, and contents that no snapshot names any more, of GGUFs only.
+
+    Repositories without a GGUF belong to other tools and are left alone.
+    """
+    for folder in sorted(cache.glob(f"{_PREFIX}*")):
+        links = [*(folder / "snapshots").glob("*/**/*")]
+        is_ours = any(link.name.endswith(".gguf") for link in links) or not any(link.is_file() for link in links)
+        named = {link.resolve() for link in links if link.is_symlink()}
+        for blob in sorted((folder / "blobs").glob("*")) if is_ours else ():
+            is_partial = blob.name.endswith(PARTIAL_SUFFIX)
+            if blob.is_file() and (is_partial or (blob.resolve() not in named and links_are_used(links))):
+                yield Leftover(blob, blob.stat().st_size, is_partial)
+
+
+def links_are_used(links: list[Path]) -> bool:
+    """Whether snapshots link to their contents; where the file system knows no links, nothing tells an orphan."""
+    return not links or any(link.is_symlink() for link in links)
+
+
+def place(cache: Path, file: ModelFile, blob: Path, commit: str) -> Path:
+    """Give a whole content its name in the snapshot of a commit, as the hub's client does."""
+    repository = repository_folder(cache, file.repository or "")
+    pointer = repository / "snapshots" / commit / file.file
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    if not pointer.exists():
+        pointer.unlink(missing_ok=True)  # a link to nothing
+        try:
+            pointer.symlink_to(os.path.relpath(blob, pointer.parent))
+        except OSError:  # a file system without links
+            shutil.copyfile(blob, pointer)
+    if file.revision != commit:
+        reference = repository / "refs" / (file.revision or "main")
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(commit, encoding="ascii")
+    return pointer
+
+
+def remove(cache: Path, repository: str, file: str) -> int:
+    """Delete a file from every snapshot, and its content where nothing else names it; the bytes that it freed.
+
+    Raises:
+        OSError: It cannot be deleted.
+    """
+    folder = repository_folder(cache, repository)
+    pointers = [*(folder / "snapshots").glob(f"*/{_escaped(file)}")]
+    blobs = {pointer.resolve() for pointer in pointers}
+    for pointer in pointers:
+        pointer.unlink()
+    named = {link.resolve() for link in (folder / "snapshots").glob("*/**/*") if link.is_symlink()}
+    freed = 0
+    for blob in blobs - named:
+        if blob.exists() and blob.is_relative_to(folder.resolve()):
+            freed += blob.stat().st_size
+            blob.unlink()
+    _remove_if_empty(folder)
+    return freed
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Folders that hold no file any more: the snapshots', and the repository's own."""
+    for path in sorted((folder / "snapshots").glob("**/"), reverse=True):
+        with suppress(OSError):
+            path.rmdir()
+    if not any(path.is_file() for path in (folder / "blobs").glob("*")) and not (folder / "snapshots").exists():
+        shutil.rmtree(folder, ignore_errors=True)

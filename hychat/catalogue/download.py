@@ -1,0 +1,351 @@
+"""Fetching one file into the Hugging Face cache: resumed after any cut, and checked before anybody sees it.
+
+The hub's client knows the hub (addresses, tokens, redirects, errors, locks), but throws a partial file away when it is
+stopped; so the loop that writes the file is here. The content is hashed while it arrives, in a second thread.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
+
+from hychat.catalogue.cache import PARTIAL_SUFFIX, cached_path, place, repository_folder
+from hychat.catalogue.hub import TransientTrouble, as_our_errors, file_facts, host_of
+from hychat.domain.errors import DiskFull, DownloadDamaged, HubUnreachable
+from hychat.domain.model import ModelFile
+from hychat.domain.pull import (
+    PullDone,
+    PullEvent,
+    PullProgress,
+    PullRestarted,
+    PullRetry,
+    PullStarted,
+    PullWaiting,
+)
+from hychat.messages import _
+
+if TYPE_CHECKING:
+    from hychat.catalogue.hub import FileFacts
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_BLOCK_BYTES: Final = 1 << 20
+_SPARE_BYTES: Final = 64 << 20
+"""Of the disk, that a download leaves to others."""
+_MOST_RETRIES: Final = 8
+"""Running, without a byte between them."""
+_FIRST_WAIT_SECONDS: Final = 0.5
+_LONGEST_WAIT_SECONDS: Final = 30.0
+
+_Result = TypeVar("_Result")
+
+Wait = Callable[[float], None]
+
+
+def pull(file: ModelFile, cache: Path, *, endpoint: str, wait: Wait = time.sleep) -> Generator[PullEvent, None, None]:
+    """Fetch a file of the hub; the last event says where it is. Whoever stops iterating leaves a partial file to go on from.
+
+    A file that is there already is not fetched again, and the hub is not even asked where its revision is known.
+
+    Raises:
+        HubUnreachable: There is no connection, and several tries changed nothing.
+        HubRefused: The hub has no such file, or does not give it away.
+        DownloadDamaged: What came is not what was to come.
+        DiskFull: There is no room.
+    """
+    present = cached_path(cache, file) if file.revision or file.sha256 else None
+    if present is not None:
+        yield PullDone(str(present), None)
+        return
+    for is_last_try in (False, True):
+        facts = yield from _patiently(lambda: _ask(file, endpoint), endpoint, wait)
+        target = _Target(file, facts, repository_folder(cache, file.repository or "") / "blobs" / facts.etag)
+        target.check_promise()
+        try:
+            with _writing_errors(cache):
+                sha256 = yield from _fetch(target, _lock(cache, file, facts.etag), endpoint, wait)
+                path = place(cache, file, target.blob, facts.commit)
+        except _WrongContent as wrong:
+            if is_last_try or not wrong.came_in_pieces:
+                raise target.damaged(wrong.sha256, endpoint) from wrong
+            yield PullRestarted(file.file)
+        else:
+            yield PullDone(str(path), sha256)
+            return
+
+
+class _WrongContent(Exception):
+    """The checksum is another one; what came was deleted."""
+
+    def __init__(self, sha256: str, *, came_in_pieces: bool) -> None:
+        super().__init__(sha256)
+        self.sha256 = sha256
+        self.came_in_pieces = came_in_pieces
+        """So the pieces may not belong together."""
+
+
+def _ask(file: ModelFile, endpoint: str) -> "Generator[PullEvent, None, FileFacts]":
+    yield from ()
+    return file_facts(file, endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is to come, and where it goes."""
+
+    file: ModelFile
+    facts: "FileFacts"
+    blob: Path
+
+    @property
+    def partial(self) -> Path:
+        return self.blob.with_name(self.blob.name + PARTIAL_SUFFIX)
+
+    @property
+    def sha256(self) -> str | None:
+        """What the catalogue says, else what the hub says (the etag of a large file is its checksum)."""
+        return self.file.sha256 or (self.facts.etag if _SHA256.fullmatch(self.facts.etag) else None)
+
+    def check_promise(self) -> None:
+        """What the hub is about to send, against what the catalogue knows.
+
+        Raises:
+            DownloadDamaged: It is another file.
+        """
+        wrong_size = self.file.bytes is not None and self.facts.bytes != self.file.bytes
+        wrong_sum = self.file.sha256 and _SHA256.fullmatch(self.facts.etag) and self.facts.etag != self.file.sha256
+        if wrong_size or wrong_sum:
+            raise DownloadDamaged(
+                _("{repository} now holds another {file} than the one hychat knows; nothing was fetched.").format(
+                    repository=self.file.repository, file=self.file.file
+                ),
+                hint=_("To take it as it is: hychat models pull hf:{repository}:{file}").format(
+                    repository=self.file.repository, file=self.file.file
+                ),
+            )
+
+    def check_room(self, done_bytes: int) -> None:
+        """Whether the rest fits the disk.
+
+        Raises:
+            DiskFull: It does not.
+        """
+        free, needed = shutil.disk_usage(self.blob.parent).free, self.facts.bytes - done_bytes
+        if needed and free < needed + _SPARE_BYTES:
+            raise DiskFull(
+                _("{file} needs {needed} more; {folder} has {free} free.").format(
+                    file=self.file.file, needed=size(needed), folder=self.blob.parent, free=size(free)
+                ),
+                hint=_("Make room (`hychat models prune` shows what may go), or set HF_HOME to a larger disk."),
+            )
+
+    def damaged(self, sha256: str, endpoint: str) -> DownloadDamaged:
+        """The error that says so."""
+        message = _("{file} from {host} is damaged: its SHA-256 is {found}, not {expected}. It was deleted.")
+        return DownloadDamaged(
+            message.format(file=self.file.file, host=host_of(endpoint), found=sha256, expected=self.sha256),
+            hint=_("Try again later, or take another mirror with --mirror."),
+        )
+
+
+def _fetch(target: _Target, lock: "_Lock", endpoint: str, wait: Wait) -> Generator[PullEvent, None, str | None]:
+    """Until the content is there, by whoever fetches it; its checksum where it was us."""
+    target.blob.parent.mkdir(parents=True, exist_ok=True)
+    if not lock.is_free():
+        yield PullWaiting(target.file.file)
+    with lock.held():
+        if target.blob.exists():
+            return None
+        resumed = target.partial.stat().st_size if target.partial.exists() else 0
+        if resumed > target.facts.bytes:
+            target.partial.unlink()
+            resumed = 0
+        target.check_room(resumed)
+        yield PullStarted(target.file.file, resumed, target.facts.bytes)
+        sha256, pieces = yield from _stream_to_end(target, endpoint, wait)
+        if target.sha256 not in {None, sha256}:
+            target.partial.unlink()
+            raise _WrongContent(sha256, came_in_pieces=resumed > 0 or pieces > 1)
+        target.partial.replace(target.blob)
+        return sha256
+
+
+def _stream_to_end(target: _Target, endpoint: str, wait: Wait) -> Generator[PullEvent, None, tuple[str, int]]:
+    """Write the partial file until it is whole; its checksum, and in how many pieces it came."""
+    pieces = 0
+    with target.partial.open("ab") as output, closing(_Hash()) as digest:
+        digest.read(target.partial)
+
+        def stream() -> Generator[PullEvent, None, None]:
+            nonlocal pieces
+            pieces += 1
+            yield from _stream(target, output, digest)
+
+        yield from _patiently(stream, endpoint, wait)
+        return digest.hexdigest(), pieces
+
+
+def _stream(target: _Target, output: BinaryIO, digest: "_Hash") -> Generator[PullEvent, None, None]:
+    """One connection's worth. Raises `TransientTrouble` where it ends before the file does."""
+    total = target.facts.bytes
+    done = output.seek(0, os.SEEK_END)
+    if done == total:
+        return
+    with target.facts.open_content(done) as content:
+        if content.starts_over:
+            done = 0
+            output.truncate(0)
+            digest.restart()
+        for block in content.blocks:
+            done += len(block)
+            if done > total:
+                output.truncate(0)
+                digest.restart()
+                raise TransientTrouble(_("more came than was announced"))
+            output.write(block)
+            digest.update(block)
+            yield PullProgress(done, total)
+    if done < total:
+        raise TransientTrouble(_("the connection ended early"))
+
+
+def _patiently(
+    act: Callable[[], Generator[PullEvent, None, _Result]], endpoint: str, wait: Wait
+) -> Generator[PullEvent, None, _Result]:
+    """Do it again after a trouble that may pass, each time after a longer wait; the count begins anew when it got on."""
+    failures = 0
+
+    def note() -> None:
+        nonlocal failures
+        failures = 0
+
+    while True:
+        try:
+            with as_our_errors(endpoint):
+                return (yield from _noting(act(), note))
+        except TransientTrouble as trouble:
+            failures += 1
+            if failures > _MOST_RETRIES:
+                raise _gave_up(trouble, failures, endpoint) from trouble
+            seconds = min(_LONGEST_WAIT_SECONDS, trouble.retry_after or _FIRST_WAIT_SECONDS * 2 ** (failures - 1))
+            yield PullRetry(str(trouble), seconds)
+            wait(seconds)
+
+
+def _noting(
+    events: Generator[PullEvent, None, _Result], note: Callable[[], None]
+) -> Generator[PullEvent, None, _Result]:
+    """The same events; `note` is called when one came."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            result: _Result = end.value
+            return result
+        note()
+        yield event
+
+
+def _gave_up(trouble: TransientTrouble, tries: int, endpoint: str) -> HubUnreachable:
+    message = _("Nothing came from {host} in {count} tries: {reason}.")
+    return HubUnreachable(
+        message.format(host=host_of(endpoint), count=tries, reason=trouble),
+        hint=_("What has come is kept, and the same command goes on from there. Another mirror: --mirror URL."),
+    )
+
+
+class _Hash:
+    """SHA-256 of what is written, computed beside the writing."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._worker = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def read(self, path: Path) -> None:
+        """Take what a file holds."""
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                self.update(block)
+
+    def update(self, block: bytes) -> None:
+        """Take a block; waits for the one before, so that only two are in memory."""
+        self._join()
+        self._last = self._worker.submit(self._hash.update, block)
+
+    def restart(self) -> None:
+        """Forget everything."""
+        self._join()
+        self._hash = hashlib.sha256()
+
+    def hexdigest(self) -> str:
+        """Of all that was taken."""
+        self._join()
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._worker.shutdown()
+
+    def _join(self) -> None:
+        if self._last is not None:
+            self._last.result()
+
+
+class _Lock:
+    """One download at a time of one content, whatever tool makes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def is_free(self) -> bool:
+        """Whether nobody fetches the content now."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self._path, timeout=0):
+                return True
+        except Timeout:
+            return False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for it, then keep it."""
+        from huggingface_hub.utils import WeakFileLock
+
+        with WeakFileLock(self._path):
+            yield
+
+
+def _lock(cache: Path, file: ModelFile, etag: str) -> _Lock:
+    """The lock that the hub's own client takes for the same content."""
+    return _Lock(cache / ".locks" / repository_folder(cache, file.repository or "").name / f"{etag}.lock")
+
+
+@contextmanager
+def _writing_errors(cache: Path) -> Iterator[None]:
+    """What the disk says, as an error of ours; what was written stays."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskFull(
+            _("{folder} cannot be written: {reason}.").format(
+                folder=error.filename or cache, reason=error.strerror or error
+            ),
+            hint=_("What has come is kept; make room and give the same command again."),
+        ) from error
+
+
+def size(count: int) -> str:
+    """Bytes, for people: `355 MB`, `18.2 GB`."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}" if unit == 10**9 else f"{count / unit:.0f} {name}"
+    return f"{count} B"

@@ -1,0 +1,85 @@
+"""Names of files on the hub, as users type them: `hf:owner/repo`, `hf:owner/repo:Q4_0`, `hf:owner/repo:file.gguf`."""
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from hychat.domain.errors import UsageError
+from hychat.messages import _
+
+PREFIX: Final = "hf:"
+PREFERRED_QUANTIZATIONS: Final = ("Q4_K_M", "Q4_0", "IQ4_XS")
+"""INT4 first: what the models of the catalogue come in."""
+_PART: Final = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
+_REPOSITORY: Final = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+_PROJECTOR: Final = "mmproj"
+
+
+class HubReference(NamedTuple):
+    """A repository, and what of it."""
+
+    repository: str
+    choice: str
+    """A file, or a quantization; empty: the best there is."""
+
+
+def is_reference(name: str) -> bool:
+    """Whether a name says that it is one of the hub."""
+    return name.startswith(PREFIX)
+
+
+def read_reference(name: str) -> HubReference:
+    """Take a name apart.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    repository, _colon, choice = name.removeprefix(PREFIX).partition(":")
+    if not _REPOSITORY.fullmatch(repository) or ".." in name:
+        raise UsageError(
+            _("{name} does not name a repository of the hub.").format(name=name),
+            hint=_("The form is hf:owner/repository, with :Q4_0 or :file.gguf behind it where you want that one."),
+        )
+    return HubReference(repository, choice)
+
+
+def choose(names: Sequence[str], choice: str) -> str | None:
+    """The file that is meant, of those that a repository has: by name, by quantization, or the best of INT4.
+
+    Of a split model it is the first part. None where nothing fits.
+    """
+    models = [name for name in names if is_first_part(name) and _PROJECTOR not in name.lower()]
+    if choice:
+        exact = [name for name in names if choice in {name, name.rpartition("/")[2]}]
+        return next(iter(exact), None) or next((name for name in models if is_quantized_as(name, choice)), None)
+    for quantization in PREFERRED_QUANTIZATIONS:
+        for name in models:
+            if is_quantized_as(name, quantization):
+                return name
+    return models[0] if len(models) == 1 else None
+
+
+def is_quantized_as(name: str, quantization: str) -> bool:
+    """Whether a file's name says so: `Q4_0` stands in `model-Q4_0.gguf`, and not in `model-IQ4_0_4.gguf`."""
+    return bool(re.search(rf"(?<![A-Za-z0-9]){re.escape(quantization)}(?![A-Za-z0-9_])", name, re.IGNORECASE))
+
+
+def is_first_part(name: str) -> bool:
+    """Whether a file is a whole model, or the first part of one."""
+    part = _PART.search(name)
+    return part is None or int(part[1]) == 1
+
+
+def all_parts(name: str) -> list[str]:
+    """The files of a split model, from the name of one; of any other just the one."""
+    part = _PART.search(name)
+    if part is None:
+        return [name]
+    return [
+        f"{name[: part.start()]}-{number:05}-of-{part[2]}{name[part.end() :]}" for number in range(1, int(part[2]) + 1)
+    ]
+
+
+def leaves_its_folder(name: str) -> bool:
+    """Whether a file's name, taken as a path, could point outside of the repository's folder."""
+    return name.startswith(("/", "~")) or "\\" in name or ".." in name.split("/") or "\0" in name

@@ -1,0 +1,135 @@
+"""The user's files: settings, chats, models and KV states."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from hychat.catalogue.cache import PARTIAL_SUFFIX, hub_cache_folder
+from hychat.catalogue.download import size
+from hychat.cli.doctor.finding import Finding, Surroundings, error, ok, warn
+from hychat.config.load import what_is_said
+from hychat.domain.errors import ConfigError, HistoryError
+from hychat.messages import _, ngettext
+from hychat.paths import config_file, history_file, states_folder
+
+_LITTLE_DISK_BYTES: Final = 1 << 30
+_SEVERAL: Final = 5
+"""How many of a file's troubles are enough to tell."""
+
+
+def config(_around: Surroundings) -> Iterator[Finding]:
+    """Whether the settings can be read, from the file and from the environment."""
+    file = config_file()
+    details: dict[str, object] = {"file": str(file), "exists": file.exists()}
+    try:
+        said = what_is_said(file, os.environ)
+    except ConfigError as problem:
+        yield error("config", problem.message, _edit(problem, file), **details)
+        return
+    details["set"] = {name: origin for name, (_value, origin) in said.items()}
+    if said:
+        places = sorted({str(file) if origin == "file" else origin for _value, origin in said.values()})
+        message = ngettext("{count} setting, by {places}", "{count} settings, by {places}", len(said))
+        yield ok("config", message.format(count=len(said), places=", ".join(places)), **details)
+    else:
+        yield ok("config", _("nothing is set; {file} would hold it").format(file=file), **details)
+
+
+def _edit(problem: ConfigError, file: Path) -> str:
+    """The command that leads to the bad value: it is a variable's, or stands in the file."""
+    place = problem.message.partition(":")[0]
+    return f"unset {place}" if place in os.environ else f"${{EDITOR:-nano}} {shlex.quote(str(file))}"
+
+
+def history(_around: Surroundings) -> Iterator[Finding]:
+    """Whether the chats can be opened, and their file is whole."""
+    from hychat.history.store import HistoryStore  # brings sqlite3
+
+    file = history_file()
+    if not file.exists():
+        yield ok("history", _("there are no chats yet; {file} would hold them").format(file=file), file=str(file))
+        return
+    store = HistoryStore(str(file))
+    try:
+        store.recent(1)  # opens it as a chat would, with the tables it needs
+        problems, count = _looked_through(file)
+    except HistoryError as problem:
+        yield error("history", problem.message, problem.hint, file=str(file))
+        return
+    finally:
+        store.close()
+    size_bytes = file.stat().st_size
+    details = {"file": str(file), "bytes": size_bytes, "chats": count, "problems": problems}
+    if problems:
+        yield error(
+            "history",
+            _("The history {file} is damaged: {problem}").format(file=file, problem=problems[0]),
+            _whole_again(file),
+            **details,
+        )
+    else:
+        message = ngettext("{count} chat, {size} in {file}", "{count} chats, {size} in {file}", count)
+        yield ok("history", message.format(count=count, size=size(size_bytes), file=file), **details)
+
+
+def _looked_through(file: Path) -> tuple[list[str], int]:
+    """What SQLite finds wrong in the file, and how many chats it has."""
+    from hychat.history.database import connect, database_errors_told
+
+    with database_errors_told(str(file)):
+        connection = connect(str(file))
+        try:
+            told = [str(row[0]) for row in connection.execute(f"PRAGMA quick_check({_SEVERAL})")]
+            count = connection.execute("SELECT count(*) FROM conversations").fetchone()[0]
+        finally:
+            connection.close()
+    return [] if told == ["ok"] else told, count
+
+
+def _whole_again(file: Path) -> str:
+    """The command that saves what can be read, and keeps the damaged file."""
+    name = shlex.quote(str(file))
+    return f"mv {name} {name}.damaged && sqlite3 {name}.damaged .recover | sqlite3 {name}"
+
+
+def models(_around: Surroundings) -> Iterator[Finding]:
+    """What the models take on the disk they share with other tools, and what is free there."""
+    folder = hub_cache_folder()
+    files = [file for place in folder.glob("models--*") for file in _files_in(place)]
+    total = sum(count for _name, count in files)
+    partial = sum(count for name, count in files if name.endswith(PARTIAL_SUFFIX))
+    message = _("{size} in {folder}").format(size=size(total), folder=folder)
+    if partial:
+        message += _(" ({size} of it unfinished downloads: hychat models prune)").format(size=size(partial))
+    yield _on_disk("models", message, folder, "hychat models prune", bytes=total, partial_bytes=partial)
+
+
+def states(_around: Surroundings) -> Iterator[Finding]:
+    """What the KV states of chats take."""
+    folder = states_folder()
+    count = sum(count for _name, count in _files_in(folder))
+    message = _("{size} of kept chat contexts in {folder}").format(size=size(count), folder=folder)
+    yield _on_disk("states", message, folder, f"rm -r {shlex.quote(str(folder))}", bytes=count)
+
+
+def _files_in(folder: Path) -> Iterator[tuple[str, int]]:
+    """Every file below a folder with its size; links are not followed, so nothing counts twice."""
+    for place, _folders, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)  # noqa: PTH118 - a cache may hold many, and pathlib is slow
+            if not os.path.islink(path):  # noqa: PTH114
+                yield name, os.lstat(path).st_size
+
+
+def _on_disk(check: str, message: str, folder: Path, tidy_up: str, **details: object) -> Finding:
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    message += "; " + _("{size} free there").format(size=size(free))
+    details |= {"folder": str(folder), "free_bytes": free}
+    if not os.access(existing, os.W_OK | os.X_OK):
+        message += "; " + _("you may not write there")
+        return warn(check, message, f"sudo chown -R $USER {shlex.quote(str(existing))}", **details)
+    return warn(check, message, tidy_up, **details) if free < _LITTLE_DISK_BYTES else ok(check, message, **details)

@@ -1,0 +1,318 @@
+"""`hychat models`: what there is, what is here, and how it comes and goes."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hychat.cli import typed
+from hychat.cli.commands import Command, Group
+from hychat.cli.output import Output
+from hychat.domain.errors import ModelNotFound, UsageError
+from hychat.messages import _
+
+if TYPE_CHECKING:
+    from hychat.catalogue.fits import Fit
+    from hychat.domain.model import ModelSpec
+
+app = typer.Typer(
+    name="models",
+    cls=Group,
+    help=_("List, fetch and delete models."),
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+_argument = partial(typer.Argument, metavar=_("MODEL"), autocompletion=typed.model_names)
+_Name = Annotated[str, _argument(help=_("A name of the list, or hf:owner/repository[:quantization or file]."))]
+_Names = Annotated[list[str], _argument(help=_("Names of models, as `hychat models list` writes them."))]
+_AnyName = Annotated[str, _argument(help=_("A name, hf:owner/repository[:quantization or file], or a path."))]
+_Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
+_Yes = Annotated[bool, typer.Option("-y", "--yes", help=_("Do not ask."))]
+_AcceptLicence = Annotated[bool, typer.Option("--accept-licence", help=_("Agree to the model's licence."))]
+_Mirror = Annotated[
+    str | None, typer.Option("--mirror", help=_("Fetch from this hub instead of huggingface.co."), metavar=_("URL"))
+]
+_Offline = Annotated[bool, typer.Option("--offline", help=_("Use what is here; no network."))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A model in the list."""
+
+    name: str
+    title: str
+    path: str | None
+    bytes: int | None
+    fit: "Fit | None"
+    licence: str | None
+    needs_acknowledgement: bool = False
+
+    @property
+    def is_installed(self) -> bool:
+        return self.path is not None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "title": self.title,
+            "installed": self.is_installed,
+            "path": self.path,
+            "bytes": self.bytes,
+            "fits": self.fit.is_fitting if self.fit else None,
+            "needs_memory_bytes": self.fit.needed_bytes if self.fit else None,
+            "licence": self.licence,
+            "licence_needs_acknowledgement": self.needs_acknowledgement,
+        }
+
+
+@app.command("list", cls=Command, help=_("List the models that are here, and those that can be fetched."))
+def list_(*, as_json: _Json = False) -> None:
+    """Those that are here first."""
+    output = Output.of_process()
+    rows = sorted(_rows(), key=lambda row: not row.is_installed)
+    if as_json:
+        output.json([row.as_json() for row in rows])
+    else:
+        output.text(_table(rows))
+
+
+@app.command(cls=Command, help=_("Fetch a model; goes on where it was stopped."))
+def pull(
+    model: _AnyName,
+    *,
+    accept_licence: _AcceptLicence = False,
+    mirror: _Mirror = None,
+    offline: _Offline = False,
+) -> None:
+    """Prints where the model is."""
+    from hychat.catalogue.cache import hub_cache_folder
+    from hychat.catalogue.find import locate
+    from hychat.catalogue.hub import hub_endpoint
+    from hychat.catalogue.pulling import pull_model, wanted
+    from hychat.cli.pulling import PullView, agree
+
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    output = Output.of_process()
+    if (present := _is_elsewhere(model)) is not None:
+        output.note(_("{name} is here already; there is nothing to fetch.").format(name=model))
+        output.text(present)
+        return
+    endpoint = hub_endpoint(mirror)
+    found = wanted(model, endpoint)
+    if found.was_chosen:
+        output.note(_("Of several files, hychat takes {file}.").format(file=found.files[0].file))
+    agree(found.licence, output, accepted=accept_licence)
+    PullView(output).show(pull_model(found, hub_cache_folder(), endpoint))
+    output.note(_("Ready: hychat -m {name}").format(name=found.name))
+    output.text(locate(found.name).path)
+
+
+@app.command(cls=Command, help=_("Tell all that is known of a model."))
+def info(model: _AnyName, *, as_json: _Json = False) -> None:
+    """From the catalogue, and from the file where it is here."""
+    from hychat.catalogue.find import locate
+    from hychat.cli.model_info import facts_of, facts_of_file
+
+    output = Output.of_process()
+    spec = _spec(model)
+    try:
+        path: str | None = locate(model).path
+    except ModelNotFound:
+        if spec is None:
+            raise
+        path = None
+    facts = {**(facts_of(spec) if spec else {}), **({"path": path, **facts_of_file(path)} if path else {})}
+    if as_json:
+        output.json(facts)
+        return
+    output.text("\n".join(f"{key + ':':<26} {value}" for key, value in facts.items() if value not in (None, "", [])))
+
+
+@app.command(cls=Command, help=_("Delete models from this machine."))
+def rm(models: _Names, *, yes: _Yes = False) -> None:
+    """Says how much room it made. Files outside of the cache are the user's own and stay."""
+    from hychat.catalogue.cache import hub_cache_folder, remove
+    from hychat.catalogue.download import size
+    from hychat.catalogue.find import locate
+    from hychat.cli.pulling import ask_yes
+
+    output = Output.of_process()
+    for name in models:
+        local = locate(name)
+        cache = hub_cache_folder()
+        place = _place_in_cache(Path(local.path), cache)
+        if place is None:
+            raise UsageError(
+                _("{path} was not fetched by hychat; it stays.").format(path=local.path),
+                hint=_("Delete it yourself, or uninstall the package that brought it."),
+            )
+        if not yes and _can_ask(output) and not ask_yes(_("Delete {name}?").format(name=name), output):
+            output.note(_("{name} stays.").format(name=name))
+            continue
+        repository, files = place
+        freed = sum(remove(cache, repository, file) for file in files)
+        output.note(_("Deleted {name}: {size} are free again.").format(name=name, size=size(freed)))
+
+
+@app.command(cls=Command, help=_("Delete partial downloads, and files that no model needs any more."))
+def prune(*, yes: _Yes = False) -> None:
+    """Lists them with their sizes, asks, deletes."""
+    from hychat.catalogue.cache import hub_cache_folder, leftovers
+    from hychat.catalogue.download import size
+    from hychat.cli.pulling import ask_yes
+
+    output = Output.of_process()
+    found = list(leftovers(hub_cache_folder()))
+    if not found:
+        output.note(_("There is nothing to delete."))
+        return
+    for leftover in found:
+        kind = _("partial download") if leftover.is_partial else _("no longer used")
+        output.report(f"{size(leftover.bytes):>9}  {kind}  {leftover.path}")
+    question = _("Delete them ({size} in all)?").format(size=size(sum(leftover.bytes for leftover in found)))
+    if not yes and not _can_ask(output):
+        raise UsageError(
+            _("Nothing was deleted."), hint=_("To delete them without being asked: hychat models prune --yes")
+        )
+    if not yes and not ask_yes(question, output):
+        output.note(_("Nothing was deleted."))
+        return
+    for leftover in found:
+        leftover.path.unlink(missing_ok=True)
+    output.note(_("Deleted {size}.").format(size=size(sum(leftover.bytes for leftover in found))))
+
+
+@app.command(cls=Command, help=_("Print where a model's file is; without a name, where models are kept."))
+def path(model: Annotated[str | None, _argument(help=_("A model that is here."))] = None) -> None:
+    """For scripts."""
+    from hychat.catalogue.cache import hub_cache_folder
+    from hychat.catalogue.find import locate
+
+    Output.of_process().text(str(hub_cache_folder()) if model is None else locate(model).path)
+
+
+def _rows() -> Iterable[_Row]:
+    from hychat.catalogue.cache import cached_files, hub_cache_folder
+    from hychat.catalogue.find import installed_path, known_models
+    from hychat.catalogue.fits import fit
+    from hychat.catalogue.reference import is_first_part
+    from hychat.engine.memory import machine_memory
+
+    memory = machine_memory()
+    listed: set[Path] = set()
+    for spec in known_models():
+        installed = installed_path(spec)
+        if installed:
+            listed.add(installed)
+        size = installed.stat().st_size if installed else spec.files[0].bytes
+        licence = spec.licence
+        needs = bool(licence and licence.needs_acknowledgement)
+        yield _Row(
+            spec.name,
+            spec.title,
+            str(installed) if installed else None,
+            size,
+            fit(spec, memory),
+            licence.title if licence else None,
+            needs,
+        )
+    for cached in cached_files(hub_cache_folder()):
+        if cached.path not in listed and is_first_part(cached.file) and "mmproj" not in cached.file.lower():
+            name = f"hf:{cached.repository}:{cached.file}"
+            yield _Row(name, Path(cached.file).stem, str(cached.path), cached.bytes, None, None)
+
+
+def _table(rows: Sequence[_Row]) -> str:
+    from hychat.catalogue.download import size
+
+    cells = [(_("NAME"), _("SIZE"), _("HERE"), _("FITS"), _("LICENCE"))]
+    cells += [
+        (
+            row.name,
+            size(row.bytes) if row.bytes else "?",
+            _("yes") if row.is_installed else "",
+            _fit_in_words(row.fit),
+            row.licence or "",
+        )
+        for row in rows
+    ]
+    widths = [max(_width(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+
+
+def _width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _fit_in_words(fit: "Fit | None") -> str:
+    from hychat.catalogue.download import size
+
+    if fit is None:
+        return "?"
+    if fit.is_fitting:
+        return _("yes")
+    return _("no: needs {needed}").format(needed=size(fit.needed_bytes))
+
+
+def _spec(name: str) -> "ModelSpec | None":
+    from hychat.catalogue.find import find
+
+    try:
+        return find(name)
+    except ModelNotFound:
+        if name.startswith("hf:") or os.path.exists(name):  # noqa: PTH110 - a question, not a path to keep
+            return None
+        raise
+
+
+def _is_elsewhere(name: str) -> str | None:
+    """Where a model is that is not fetched from the hub: a path, or inside a package. Others are the hub's business."""
+    from hychat.catalogue.find import how_to_install, installed_path, locate
+
+    spec = None if name.startswith("hf:") else _spec(name)
+    if spec is None:
+        return None if name.startswith("hf:") else _audited(locate(name).path)
+    if any(file.repository for file in spec.files):
+        return None
+    present = installed_path(spec)
+    if present is None:
+        raise ModelNotFound(
+            _("The model {name} is not on this machine.").format(name=spec.name), hint=how_to_install(spec)
+        )
+    return str(present)
+
+
+def _audited(path: str) -> str:
+    from hychat.engine.audit import audit
+    from hychat.engine.gguf import read_header
+
+    audit(read_header(path))
+    return path
+
+
+def _place_in_cache(path: Path, cache: Path) -> tuple[str, list[str]] | None:
+    """The repository and the files (all parts) that a path in the cache stands for."""
+    from hychat.catalogue.cache import cached_files
+    from hychat.catalogue.reference import all_parts
+
+    for cached in cached_files(cache):
+        if cached.path == path:
+            return cached.repository, all_parts(cached.file)
+    return None
+
+
+def _can_ask(output: Output) -> bool:
+    import sys
+
+    return bool(sys.stdin and sys.stdin.isatty() and output.stderr.is_terminal)

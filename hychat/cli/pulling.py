@@ -1,0 +1,146 @@
+"""How a download is shown, and how a licence is agreed to."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from hychat.catalogue import records
+from hychat.catalogue.download import size
+from hychat.cli.output import Output
+from hychat.cli.plain import printable
+from hychat.domain.model import Licence
+from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted, PullWaiting
+from hychat.messages import _, language
+
+_BAR_CELLS: Final = 24
+_FRAME_SECONDS: Final = 0.1
+_CLEAR: Final = "\r\x1b[K"
+
+
+class PullView:
+    """A bar with bytes, speed and time left on a terminal; elsewhere a line for each step."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._animates = output.stderr.can_animate
+        self._file = ""
+        self._started_at = 0.0
+        self._started_bytes = 0
+        self._most_bytes = 0
+        self._painted_at = 0.0
+
+    def show(self, events: Iterator[PullEvent]) -> list[PullDone]:
+        """Read a download to its end; what it brought."""
+        done: list[PullDone] = []
+        try:
+            for event in events:
+                self._take(event)
+                if isinstance(event, PullDone):
+                    done.append(event)
+        finally:
+            self._clear()
+        return done
+
+    def _take(self, event: PullEvent) -> None:
+        match event:
+            case PullStarted(file, done_bytes, total_bytes):
+                self._start(file, done_bytes, total_bytes)
+            case PullProgress(done_bytes, total_bytes):
+                self._paint(done_bytes, total_bytes)
+            case PullWaiting(file):
+                self._note(_("{file} is being fetched by another program; waiting for it.").format(file=file))
+            case PullRetry(reason, wait_seconds):
+                again = _("{reason}; going on in {seconds:.0f} s.")
+                self._note(again.format(reason=reason[:1].upper() + reason[1:], seconds=wait_seconds))
+            case PullRestarted(file):
+                self._note(_("{file} changed on the hub; fetching it from its start.").format(file=file))
+            case PullDone():
+                self._clear()
+
+    def _start(self, file: str, done_bytes: int, total_bytes: int) -> None:
+        self._file = file.rpartition("/")[2]
+        self._started_at, self._started_bytes, self._most_bytes = time.monotonic(), done_bytes, done_bytes
+        if done_bytes:
+            message = _("Going on with {file}: {done} of {total} are here.")
+            self._note(message.format(file=file, done=size(done_bytes), total=size(total_bytes)))
+        else:
+            self._note(_("Fetching {file} ({total}).").format(file=file, total=size(total_bytes)))
+
+    def _paint(self, done_bytes: int, total_bytes: int) -> None:
+        now = time.monotonic()
+        self._most_bytes = max(self._most_bytes, done_bytes)
+        if not self._animates or (now - self._painted_at < _FRAME_SECONDS and done_bytes < total_bytes):
+            return
+        self._painted_at = now
+        cells = _BAR_CELLS * self._most_bytes // max(1, total_bytes)
+        bar = "━" * cells + "─" * (_BAR_CELLS - cells) if self._output.stderr.is_unicode else "#" * cells
+        figures = _("{done} of {total}  {speed}/s  {left} left").format(
+            done=size(self._most_bytes),
+            total=size(total_bytes),
+            speed=size(int(self._speed(now, done_bytes))),
+            left=self._time_left(now, done_bytes, total_bytes),
+        )
+        columns = self._output.stderr.size().columns
+        self._write(_CLEAR + printable(f"{bar}  {figures}")[: max(1, columns - 1)])
+
+    def _speed(self, now: float, done_bytes: int) -> float:
+        return max(0, done_bytes - self._started_bytes) / max(1e-3, now - self._started_at)
+
+    def _time_left(self, now: float, done_bytes: int, total_bytes: int) -> str:
+        speed = self._speed(now, done_bytes)
+        if speed < 1:
+            return "–:––"
+        seconds = int((total_bytes - done_bytes) / speed)
+        hours, minutes = divmod(seconds // 60, 60)
+        return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+
+    def _note(self, text: str) -> None:
+        self._clear()
+        self._output.note(text)
+
+    def _clear(self) -> None:
+        if self._animates and self._painted_at:
+            self._write(_CLEAR)
+            self._painted_at = 0.0
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):
+            self._output.stderr.write(text)
+
+
+def agree(licence: Licence | None, output: Output, *, accepted: bool) -> None:
+    """Have a licence agreed to, once for each version of it: by an option, or by a yes on the terminal.
+
+    Where nobody can be asked, or the answer is no, nothing is remembered, and the download says what to do.
+    """
+    if licence is None or not licence.needs_acknowledgement or records.is_accepted(licence.id):
+        return
+    if accepted or _says_yes(licence, output):
+        records.accept(licence.id)
+
+
+def terms_of(licence: Licence) -> str:
+    """What a licence asks for, in the user's language, with the places where it grants nothing and the link."""
+    lines = [licence.title, licence.terms.get(language()) or licence.terms.get("en", "")]
+    if licence.excluded_regions:
+        lines.append(_("Not granted in: {regions}").format(regions=", ".join(licence.excluded_regions)))
+    if licence.url:
+        lines.append(licence.url)
+    return "\n".join(line.strip() for line in lines if line)
+
+
+def _says_yes(licence: Licence, output: Output) -> bool:
+    if not (sys.stdin and sys.stdin.isatty() and output.stderr.is_terminal):
+        return False
+    output.report(terms_of(licence))
+    return ask_yes(_("Do you agree?"), output)
+
+
+def ask_yes(question: str, output: Output) -> bool:
+    """A yes on the terminal; anything else is a no."""
+    with suppress(OSError):
+        output.stderr.write(printable(f"{question} [y/N] "))
+    answer = sys.stdin.readline() if sys.stdin else ""
+    return answer.strip().lower() in {"y", "yes", "是", "好", "同意"}

@@ -1,0 +1,245 @@
+"""`hychat models`: the real program, the real client, a hub of the tests' own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hychat.catalogue.cache import hub_cache_folder
+from hychat.catalogue.reference import all_parts, choose, leaves_its_folder, read_reference
+from hychat.domain.errors import UsageError
+from tests.hub import Hub, nobody_listens
+from tests.hub_trouble import cut
+from tests.programs import Ended, run_hychat
+from tests.tiny_models import write_hunyuan_dense
+
+REPOSITORY = "owner/tiny-GGUF"
+FILES = ("tiny-Q8_0.gguf", "tiny-Q4_K_M.gguf", "tiny-IQ4_XS.gguf", "mmproj-tiny.gguf")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> bytes:
+    return write_hunyuan_dense(tmp_path / "tiny.gguf", "A").read_bytes()
+
+
+@pytest.fixture
+def hub(tiny: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub() as made:
+        made.add(REPOSITORY, {name: tiny + bytes(index) for index, name in enumerate(FILES)})
+        monkeypatch.setenv("HF_ENDPOINT", made.endpoint)
+        yield made
+
+
+def models(*arguments: str, **changes: str) -> Ended:
+    return run_hychat("models", *arguments, env=changes)
+
+
+def names(ended: Ended) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in ended.json}
+
+
+def catalogue(text: str) -> None:
+    folder = Path(os.environ["XDG_CONFIG_HOME"]) / "hychat" / "catalogue"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(text, encoding="utf-8")
+
+
+LICENSED = f"""
+family: mine
+licences:
+  - id: strict-2026-01-01
+    title: Strict Licence
+    url: https://example.com/licence
+    excluded_regions: [EU]
+    terms:
+      en: Do no harm.
+      zh: 不可为恶。
+models:
+  - name: mine
+    title: Mine
+    architecture: hunyuan-dense
+    licence: strict-2026-01-01
+    files:
+      - repository: {REPOSITORY}
+        file: tiny-Q8_0.gguf
+"""
+
+
+# What there is
+
+
+def test_the_list_has_every_model_of_the_catalogue_and_says_what_is_here() -> None:
+    rows = names(models("list", "--json"))
+    assert rows["starter"]["installed"] is True
+    assert rows["hunyuan-0.5b"]["installed"] is False
+    assert rows["hunyuan-0.5b"]["fits"] in {True, False}
+
+
+def test_the_table_says_why_a_model_does_not_fit() -> None:
+    listed = models("list")
+    assert listed.code == 0
+    assert "hunyuan-a13b" in listed.out
+
+
+def test_info_tells_the_terms_of_a_licence() -> None:
+    catalogue(LICENSED)
+    told = models("info", "mine")
+    assert told.code == 0
+    assert "Do no harm." in told.out
+    assert "EU" in told.out
+
+
+def test_a_misspelt_name_is_told_the_nearest() -> None:
+    ended = models("info", "hunyuan-05b")
+    assert ended.code == 3
+    assert "hunyuan-0.5b" in ended.error
+
+
+# Fetching
+
+
+def test_a_repository_is_pulled_in_its_int4_and_the_choice_is_said(hub: Hub) -> None:
+    pulled = models("pull", f"hf:{REPOSITORY}")
+    assert pulled.code == 0, pulled.error
+    assert "tiny-Q4_K_M.gguf" in pulled.error
+    assert Path(pulled.out.strip()).is_file()
+    assert hub.requests
+
+
+def test_a_quantization_can_be_named(hub: Hub) -> None:
+    assert models("pull", f"hf:{REPOSITORY}:q8_0").out.strip().endswith("tiny-Q8_0.gguf")
+    assert hub.requests
+
+
+def test_what_was_pulled_is_listed_found_and_removed(hub: Hub) -> None:
+    name = f"hf:{REPOSITORY}:tiny-Q8_0.gguf"
+    models("pull", name)
+    assert names(models("list", "--json"))[name]["installed"] is True
+    path = models("path", name).out.strip()
+    assert path.startswith(str(hub_cache_folder()))
+    assert models("rm", "--yes", name).code == 0
+    assert not Path(path).exists()
+    assert models("path", name).code == 3
+    assert hub.requests
+
+
+def test_a_licence_must_be_agreed_to_before_anything_is_fetched(hub: Hub) -> None:
+    catalogue(LICENSED)
+    refused = models("pull", "mine")
+    assert refused.code == 3
+    assert "--accept-licence" in refused.error
+    assert not hub.requests
+
+
+def test_a_yes_is_remembered(hub: Hub) -> None:
+    catalogue(LICENSED)
+    assert models("pull", "mine", "--accept-licence").code == 0
+    models("rm", "--yes", "mine")
+    assert models("pull", "mine").code == 0
+    assert hub.requests
+
+
+def test_a_pulled_model_answers_by_its_name(hub: Hub) -> None:
+    catalogue(LICENSED)
+    models("pull", "mine", "--accept-licence")
+    answered = run_hychat("-m", "mine", "--max-tokens", "4", "-n", "hello")
+    assert answered.code == 0, answered.error
+    assert hub.requests
+
+
+def test_a_file_that_llama_cpp_would_not_load_is_not_kept(hub: Hub) -> None:
+    hub.add(REPOSITORY, {"tiny-Q4_0.gguf": b"GGUF" + bytes(100)})
+    refused = models("pull", f"hf:{REPOSITORY}")
+    assert refused.code == 4
+    assert models("path", f"hf:{REPOSITORY}:tiny-Q4_0.gguf").code == 3
+
+
+def test_a_cut_connection_is_outlived(hub: Hub, tiny: bytes) -> None:
+    hub.on("tiny-Q8_0.gguf", cut(len(tiny) // 2))
+    assert models("pull", f"hf:{REPOSITORY}:Q8_0").code == 0
+
+
+def test_a_repository_without_a_gguf_says_so(hub: Hub) -> None:
+    hub.add(REPOSITORY, {"model.safetensors": b"x"})
+    refused = models("pull", f"hf:{REPOSITORY}")
+    assert refused.code == 3
+    assert "GGUF" in refused.error
+
+
+def test_offline_says_so(hub: Hub) -> None:
+    refused = models("pull", "--offline", f"hf:{REPOSITORY}")
+    assert refused.code == 3
+    assert "offline" in refused.error
+    assert not hub.requests
+
+
+def test_a_mirror_can_be_named(hub: Hub) -> None:
+    endpoint = hub.endpoint
+    with nobody_listens() as nowhere:
+        assert models("pull", "--mirror", endpoint, f"hf:{REPOSITORY}", HF_ENDPOINT=nowhere).code == 0
+
+
+def test_a_path_is_checked_and_nothing_is_fetched(tmp_path: Path, tiny: bytes) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(tiny)
+    assert models("pull", str(tmp_path / "tiny.gguf")).code == 0
+    (tmp_path / "tiny.gguf").write_bytes(tiny[:100])
+    assert models("pull", str(tmp_path / "tiny.gguf")).code == 4
+
+
+def test_the_starter_is_here_already() -> None:
+    pulled = models("pull", "starter")
+    assert pulled.code == 0
+    assert models("rm", "--yes", "starter").code == 2
+
+
+# Cleaning up
+
+
+def test_prune_lists_what_it_would_delete_and_asks(hub: Hub) -> None:
+    partial = hub_cache_folder() / "models--owner--tiny-GGUF" / "blobs" / "abc.incomplete"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(bytes(2_000_000))
+    asked = models("prune")
+    assert asked.code == 2
+    assert "2 MB" in asked.error
+    assert partial.exists()
+    assert models("prune", "--yes").code == 0
+    assert not partial.exists()
+    assert not hub.requests
+
+
+def test_prune_leaves_what_is_needed(hub: Hub) -> None:
+    path = Path(models("pull", f"hf:{REPOSITORY}").out.strip())
+    assert "nothing" in models("prune", "--yes").error
+    assert path.is_file()
+    assert hub.requests
+
+
+# Names of the hub
+
+
+@pytest.mark.parametrize(
+    ("choice", "chosen"),
+    [("", "tiny-Q4_K_M.gguf"), ("Q8_0", "tiny-Q8_0.gguf"), ("iq4_xs", "tiny-IQ4_XS.gguf"), ("Q2_K", None)],
+)
+def test_a_file_is_chosen_by_its_quantization(choice: str, chosen: str | None) -> None:
+    assert choose(FILES, choice) == chosen
+
+
+def test_a_split_model_is_chosen_by_its_first_part_and_has_all() -> None:
+    parts = [f"m-Q4_0-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    assert choose(list(reversed(parts)), "") == parts[0]
+    assert all_parts(parts[0]) == parts
+
+
+@pytest.mark.parametrize("name", ["../x.gguf", "/etc/x.gguf", "a/../../x.gguf", "..\\x.gguf", "~/x.gguf"])
+def test_a_name_that_leaves_its_folder_is_known(name: str) -> None:
+    assert leaves_its_folder(name)
+
+
+@pytest.mark.parametrize("name", ["hf:", "hf:owner", "hf:../../etc", "hf:a/b/c", "hf:/x"])
+def test_a_reference_of_another_form_is_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        read_reference(name)

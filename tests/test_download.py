@@ -1,0 +1,311 @@
+"""Fetching files from the hub, through the real client: cuts, storms, lies, and two at once."""
+
+import hashlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from hychat.catalogue.cache import cached_files, cached_path, leftovers, remove
+from hychat.catalogue.download import pull
+from hychat.domain.errors import DiskFull, DownloadDamaged, HubRefused, HubUnreachable
+from hychat.domain.model import ModelFile
+from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted
+from tests.hub import GOOD_TOKEN, Hub, nobody_listens
+from tests.hub_files import Pattern
+from tests.hub_trouble import changed, cut, flip, lie_about_length, range_ignored, stall, status
+from tests.programs import environment
+
+REPOSITORY = "owner/model-GGUF"
+NAME = "model-Q4_K_M.gguf"
+BIG = Pattern(3 << 20)
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as made:
+        made.add(REPOSITORY, {NAME: BIG})
+        yield made
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "hub"
+
+
+def model_file(sha256: str | None = None, size: int | None = None, name: str = NAME) -> ModelFile:
+    return ModelFile(file=name, repository=REPOSITORY, sha256=sha256, bytes=size)
+
+
+def events_of(hub: Hub, cache: Path, file: ModelFile | None = None) -> list[PullEvent]:
+    return list(pull(file or model_file(), cache, endpoint=hub.endpoint, wait=lambda _seconds: None))
+
+
+def fetched(events: list[PullEvent]) -> Path:
+    assert isinstance(events[-1], PullDone)
+    return Path(events[-1].path)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def gets(hub: Hub) -> int:
+    """How often the content itself was asked for."""
+    return sum(record.method == "GET" and record.status in {200, 206} for record in hub.requests)
+
+
+# A plain download
+
+
+def test_a_file_arrives_whole_and_is_found_in_the_cache(hub: Hub, cache: Path) -> None:
+    path = fetched(events_of(hub, cache))
+    assert sha256(path) == BIG.sha256
+    assert cached_path(cache, model_file()) == path
+    assert [file.file for file in cached_files(cache)] == [NAME]
+
+
+def test_progress_only_grows_and_ends_with_all(hub: Hub, cache: Path) -> None:
+    done = [event.done_bytes for event in events_of(hub, cache) if isinstance(event, PullProgress)]
+    assert done == sorted(done)
+    assert done[-1] == BIG.size
+
+
+def test_a_file_that_is_here_is_not_fetched_again(hub: Hub, cache: Path) -> None:
+    first = fetched(events_of(hub, cache))
+    before = gets(hub)
+    assert fetched(events_of(hub, cache)) == first
+    assert gets(hub) == before
+
+
+def test_a_known_file_needs_no_network(hub: Hub, cache: Path) -> None:
+    known = model_file(BIG.sha256, BIG.size)
+    first = fetched(events_of(hub, cache, known))
+    hub.down()
+    assert fetched(events_of(hub, cache, known)) == first
+
+
+def test_the_hub_s_own_client_finds_what_was_fetched(hub: Hub, cache: Path) -> None:
+    from huggingface_hub import hf_hub_download
+
+    path = fetched(events_of(hub, cache))
+    before = gets(hub)
+    assert hf_hub_download(REPOSITORY, NAME, cache_dir=cache, endpoint=hub.endpoint) == str(path)
+    assert gets(hub) == before
+
+
+def test_what_the_hub_s_own_client_fetched_is_used(hub: Hub, cache: Path) -> None:
+    from huggingface_hub import hf_hub_download
+
+    path = hf_hub_download(REPOSITORY, NAME, cache_dir=cache, endpoint=hub.endpoint)
+    before = gets(hub)
+    assert fetched(events_of(hub, cache)) == Path(path)
+    assert gets(hub) == before
+
+
+# Cuts
+
+
+def test_a_hundred_downloads_that_are_cut_anywhere_resume_to_the_same_files(hub: Hub, cache: Path) -> None:
+    for case in range(100):
+        random = Random(case)  # noqa: S311 - no secret
+        content = Pattern(random.randrange(1, 3 << 20), seed=case)
+        hub.add(REPOSITORY, {NAME: content})
+        hub.on(NAME, *(cut(random.randrange(content.size), is_reset=random.random() < 0.3) for _cut in range(3)))
+        path = fetched(events_of(hub, cache / str(case)))
+        assert sha256(path) == content.sha256
+
+
+def test_whoever_stops_in_the_middle_goes_on_from_there(hub: Hub, cache: Path) -> None:
+    events = pull(model_file(), cache, endpoint=hub.endpoint)
+    for event in events:
+        if isinstance(event, PullProgress) and event.done_bytes >= 1 << 20:
+            break
+    events.close()
+    assert [leftover.is_partial for leftover in leftovers(cache)] == [True]
+    second = events_of(hub, cache)
+    started = next(event for event in second if isinstance(event, PullStarted))
+    assert started.done_bytes >= 1 << 20
+    assert sha256(fetched(second)) == BIG.sha256
+    assert not list(leftovers(cache))
+
+
+def test_a_server_that_ignores_the_range_is_understood(hub: Hub, cache: Path) -> None:
+    hub.on(NAME, cut(1 << 20), range_ignored())
+    assert sha256(fetched(events_of(hub, cache))) == BIG.sha256
+
+
+def test_storms_of_refusals_are_outlived(hub: Hub, cache: Path) -> None:
+    hub.on(NAME, status(429, retry_after=0), status(503), status(503), cut(100), status(500), status(429))
+    hub.on(NAME, status(503), method="HEAD")
+    events = events_of(hub, cache)
+    assert sha256(fetched(events)) == BIG.sha256
+    assert sum(isinstance(event, PullRetry) for event in events) >= 6
+
+
+def test_a_hub_that_stays_busy_is_given_up_with_its_name(hub: Hub, cache: Path) -> None:
+    hub.on(NAME, *[status(503)] * 50)
+    with pytest.raises(HubUnreachable, match=rf"127\.0\.0\.1:{hub.port}.*503"):
+        events_of(hub, cache)
+
+
+def test_waits_grow_and_have_a_cap(hub: Hub, cache: Path) -> None:
+    hub.on(NAME, *[status(503)] * 50)
+    waits: list[float] = []
+    with pytest.raises(HubUnreachable):
+        list(pull(model_file(), cache, endpoint=hub.endpoint, wait=waits.append))
+    assert waits == sorted(waits)
+    assert waits[-1] == 30.0
+
+
+def test_a_server_s_own_wish_for_a_pause_is_heard(hub: Hub, cache: Path) -> None:
+    hub.on(NAME, status(429, retry_after=7))
+    waits: list[float] = []
+    list(pull(model_file(), cache, endpoint=hub.endpoint, wait=waits.append))
+    assert waits == [7.0]
+
+
+# Wrong content
+
+
+@pytest.mark.parametrize("offset", [0, 1, 1 << 20, (3 << 20) - 1])
+def test_a_flipped_byte_is_found_and_the_file_is_deleted(hub: Hub, cache: Path, offset: int) -> None:
+    hub.on(NAME, flip(offset))
+    with pytest.raises(DownloadDamaged, match="SHA-256"):
+        events_of(hub, cache)
+    assert not list(cached_files(cache))
+    assert not list(leftovers(cache))
+
+
+def test_a_file_that_changes_between_two_pieces_is_fetched_anew(hub: Hub, cache: Path) -> None:
+    other = Pattern(3 << 20, seed=9)
+    hub.on(NAME, cut(1 << 20), changed(other))
+    events = events_of(hub, cache)
+    assert any(isinstance(event, PullRestarted) for event in events)
+    assert sha256(fetched(events)) == other.sha256
+
+
+def test_another_file_than_the_catalogue_knows_is_not_fetched_at_all(hub: Hub, cache: Path) -> None:
+    with pytest.raises(DownloadDamaged, match="another"):
+        events_of(hub, cache, model_file("0" * 64))
+    assert gets(hub) == 0
+
+
+@pytest.mark.parametrize("extra", [-1000, 1000])
+def test_a_server_that_lies_about_the_length_is_found_out(hub: Hub, cache: Path, extra: int) -> None:
+    hub.on(NAME, *[lie_about_length(extra)] * 50, method="HEAD")
+    with pytest.raises((DownloadDamaged, HubUnreachable)):
+        events_of(hub, cache)
+    assert not list(cached_files(cache))
+
+
+# Refusals
+
+
+def test_a_repository_that_does_not_exist_is_named(hub: Hub, cache: Path) -> None:
+    with pytest.raises(HubRefused, match="no/such"):
+        events_of(hub, cache, ModelFile(file=NAME, repository="no/such"))
+
+
+def test_a_file_that_does_not_exist_is_named(hub: Hub, cache: Path) -> None:
+    with pytest.raises(HubRefused, match=r"other\.gguf"):
+        events_of(hub, cache, model_file(name="other.gguf"))
+
+
+def test_a_gated_repository_asks_for_a_token(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add(REPOSITORY, {NAME: BIG}, gated=True)
+    with pytest.raises(HubRefused) as refused:
+        events_of(hub, cache)
+    assert "HF_TOKEN" in refused.value.hint
+    monkeypatch.setenv("HF_TOKEN", GOOD_TOKEN)
+    assert sha256(fetched(events_of(hub, cache))) == BIG.sha256
+
+
+def test_a_token_is_not_shown_to_another_host(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", GOOD_TOKEN)
+    events_of(hub, cache)
+    assert {record.token for record in hub.requests if record.host == "localhost"} == {None}
+
+
+def test_an_unreachable_hub_is_named(cache: Path) -> None:
+    with (
+        nobody_listens() as endpoint,
+        pytest.raises(HubUnreachable, match=endpoint.removeprefix("http://").replace(".", r"\.")),
+    ):
+        list(pull(model_file(), cache, endpoint=endpoint, wait=lambda _seconds: None))
+
+
+def test_offline_is_said_and_nothing_is_asked(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(HubUnreachable, match="offline"):
+        events_of(hub, cache)
+    assert not hub.requests
+
+
+# Disk
+
+
+def test_a_file_larger_than_the_disk_is_refused_before_it_begins(hub: Hub, cache: Path) -> None:
+    hub.add(REPOSITORY, {NAME: Pattern(1 << 50, claimed_sha256="a" * 64)})
+    with pytest.raises(DiskFull, match="free"):
+        events_of(hub, cache)
+    assert gets(hub) == 0
+
+
+def test_a_disk_that_fills_in_the_middle_keeps_what_came(hub: Hub, cache: Path) -> None:
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, old[1]))  # writes beyond it fail, as on a full disk
+    try:
+        with pytest.raises(DiskFull):
+            events_of(hub, cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [leftover.bytes for leftover in leftovers(cache)] == [2 << 20]
+    assert sha256(fetched(events_of(hub, cache))) == BIG.sha256
+
+
+def test_a_file_that_is_removed_frees_its_room(hub: Hub, cache: Path) -> None:
+    events_of(hub, cache)
+    assert remove(cache, REPOSITORY, NAME) == BIG.size
+    assert not [
+        path for path in cache.rglob("*") if path.is_file() and ".locks" not in path.parts and path.suffix != ".TAG"
+    ]
+
+
+# Two at once
+
+PULL = """
+import sys
+from pathlib import Path
+from hychat.catalogue.download import pull
+from hychat.domain.model import ModelFile
+for event in pull(ModelFile(file=sys.argv[3], repository=sys.argv[2]), Path(sys.argv[1]), endpoint=sys.argv[4]):
+    print(type(event).__name__, flush=True)
+"""
+
+
+def test_two_processes_that_want_the_same_file_fetch_it_once(hub: Hub, cache: Path) -> None:
+    released = threading.Event()
+    pause = stall(released, after_bytes=1 << 20)
+    hub.on(NAME, pause)
+    command = [sys.executable, "-c", PULL, os.fspath(cache), REPOSITORY, NAME, hub.endpoint]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True)
+    assert pause.reached.wait(30)
+    second = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True)
+    assert second.stdout is not None
+    assert second.stdout.readline().strip() == "PullWaiting"
+    released.set()
+    assert first.wait(60) == second.wait(60) == 0
+    assert first.stdout is not None
+    first.stdout.close()
+    second.stdout.close()
+    assert gets(hub) == 1

@@ -1,0 +1,124 @@
+"""The first question on a machine with no model: what is offered, and what happens in a pipe."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hub import Hub, nobody_listens
+from tests.programs import Terminal, run_hychat
+from tests.tiny_models import write_hunyuan_dense
+
+REPOSITORY = "owner/tiny-GGUF"
+QUESTION = ("--max-tokens", "4", "-n", "hello")
+WIDE = 200
+
+
+def catalogue(*, has_starter: bool = True) -> None:
+    """The default model is one that the tests' hub has."""
+    folder = Path(os.environ["XDG_CONFIG_HOME"]) / "hychat" / "catalogue"
+    folder.mkdir(parents=True)
+    text = f"""
+family: tests
+licences:
+  - id: strict-2026-01-01
+    title: Strict Licence
+    terms: {{en: Do no harm., zh: 不可为恶。}}
+models:
+  - name: hunyuan-0.5b
+    title: Tiny Hunyuan
+    architecture: hunyuan-dense
+    licence: strict-2026-01-01
+    files: [{{repository: {REPOSITORY}, file: tiny-Q4_0.gguf}}]
+"""
+    if not has_starter:
+        text += """
+  - name: starter
+    title: Starter
+    architecture: llama
+    extra: starter
+    files: [{package: no_such_package, file: x.gguf}]
+"""
+    (folder / "tests.yaml").write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub() as made:
+        made.add(REPOSITORY, {"tiny-Q4_0.gguf": write_hunyuan_dense(tmp_path / "tiny.gguf", "A").read_bytes()})
+        monkeypatch.setenv("HF_ENDPOINT", made.endpoint)
+        yield made
+
+
+def test_a_pipe_is_answered_by_the_starter_and_told_so() -> None:
+    answered = run_hychat(*QUESTION)
+    assert answered.code == 0
+    assert "hychat models pull hunyuan-0.5b" in answered.error
+
+
+def test_a_pipe_without_any_model_gets_the_one_command() -> None:
+    catalogue(has_starter=False)
+    refused = run_hychat(*QUESTION)
+    assert refused.code == 3
+    assert "hychat models pull hunyuan-0.5b" in refused.error
+    assert refused.stdout == b""
+
+
+def test_on_a_terminal_the_default_is_fetched_after_two_yeses_and_answers(hub: Hub) -> None:
+    catalogue()
+    with Terminal.running(*QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Your choice")
+        assert "Strict Licence" in terminal.written
+        terminal.type("1\n")
+        terminal.wait_for("Do you agree?")
+        assert "Do no harm." in terminal.written
+        terminal.type("y\n")
+        assert terminal.end() == 0, terminal.rows
+    assert hub.requests
+    assert "pull" not in run_hychat(*QUESTION).error  # it is the default from now on
+
+
+def test_a_no_to_the_licence_fetches_nothing(hub: Hub) -> None:
+    catalogue()
+    with Terminal.running(*QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Your choice")
+        terminal.type("\n")
+        terminal.wait_for("Do you agree?")
+        terminal.type("n\n")
+        assert terminal.end() == 3
+    assert not hub.requests
+
+
+def test_the_starter_can_be_chosen_once_and_for_all() -> None:
+    with Terminal.running(*QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Your choice")
+        terminal.type("2\n")
+        assert terminal.end() == 0
+    with Terminal.running(*QUESTION, columns=WIDE) as terminal:
+        assert terminal.end() == 0
+        assert "choice" not in terminal.written
+
+
+def test_where_the_hub_cannot_be_reached_the_way_to_the_starter_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue(has_starter=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with (
+        nobody_listens() as nowhere,
+        Terminal.running(*QUESTION, columns=WIDE, env={"HF_ENDPOINT": nowhere}) as terminal,
+    ):
+        terminal.wait_for("Your choice")
+        terminal.type("\n")
+        terminal.wait_for("Do you agree?")
+        terminal.type("y\n")
+        assert terminal.end() == 3
+        assert "hychat[starter]" in terminal.written
+
+
+def test_a_model_that_is_named_and_not_here_is_offered(hub: Hub) -> None:
+    catalogue()
+    with Terminal.running("-m", "hunyuan-0.5b", *QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Fetch it now?")
+        terminal.type("n\n")
+        assert terminal.end() == 3
+    assert not hub.requests
