@@ -1,18 +1,22 @@
 """`hychat models`: the real program, the real client, a hub of the tests' own."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy as np
 import pytest
 
 from hychat.catalogue.cache import hub_cache_folder
 from hychat.catalogue.reference import all_parts, choose, leaves_its_folder, read_reference
 from hychat.domain.errors import UsageError
 from tests.hub import Hub, nobody_listens
-from tests.hub_trouble import cut
-from tests.programs import Ended, run_hychat
+from tests.hub_trouble import cut, stall
+from tests.programs import Ended, run_hychat, started
 from tests.tiny_models import write_hunyuan_dense
 
 REPOSITORY = "owner/tiny-GGUF"
@@ -65,6 +69,34 @@ models:
       - repository: {REPOSITORY}
         file: tiny-Q8_0.gguf
 """
+
+
+def with_a_terabyte(folder: Path) -> bytes:
+    """A GGUF whose one tensor is said to have 2^38 floats."""
+    writer = gguf.GGUFWriter(folder / "huge.gguf", "hunyuan-dense")
+    writer.add_tensor_info("token_embd.weight", [1 << 19, 1 << 19], np.dtype(np.float32), 1 << 40)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    return (folder / "huge.gguf").read_bytes()
+
+
+def split(whole: Path, target: Path) -> list[Path]:
+    """The same model in several files, by llama.cpp's naming."""
+    reader = gguf.GGUFReader(whole)
+    writer = gguf.GGUFWriter(target, "hunyuan-dense", split_max_tensors=8)
+    for field in reader.fields.values():
+        if not field.name.startswith(("GGUF.", "general.architecture")):
+            element = field.types[1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, field.contents(), field.types[0], element)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return sorted(target.parent.glob(f"{target.stem}-*-of-*.gguf"))
 
 
 # What there is
@@ -166,6 +198,42 @@ def test_a_repository_without_a_gguf_says_so(hub: Hub) -> None:
     refused = models("pull", f"hf:{REPOSITORY}")
     assert refused.code == 3
     assert "GGUF" in refused.error
+
+
+def test_a_file_that_would_leave_its_folder_is_not_seen(hub: Hub, tiny: bytes) -> None:
+    hub.add(REPOSITORY, {"../../evil-Q4_0.gguf": tiny})
+    assert models("pull", f"hf:{REPOSITORY}").code == 3
+    assert models("pull", f"hf:{REPOSITORY}:../../evil-Q4_0.gguf").code == 2
+    assert not list(hub_cache_folder().parent.rglob("evil*"))
+
+
+def test_a_header_that_claims_a_terabyte_is_refused_and_the_file_deleted(hub: Hub, tmp_path: Path) -> None:
+    hub.add(REPOSITORY, {"huge-Q4_0.gguf": with_a_terabyte(tmp_path)})
+    refused = models("pull", f"hf:{REPOSITORY}")
+    assert refused.code == 4
+    assert "GGUF" in refused.error or "damaged" in refused.error
+    assert not list(hub_cache_folder().rglob("huge*"))
+
+
+def test_a_split_model_is_fetched_whole_and_answers(hub: Hub, tmp_path: Path) -> None:
+    parts = split(write_hunyuan_dense(tmp_path / "whole.gguf", "A"), tmp_path / "split-Q4_0.gguf")
+    assert len(parts) > 1
+    hub.add(REPOSITORY, {part.name: part.read_bytes() for part in parts})
+    pulled = models("pull", f"hf:{REPOSITORY}")
+    assert pulled.code == 0, pulled.error
+    assert "-00001-of-" in pulled.out
+    answered = run_hychat("-m", f"hf:{REPOSITORY}", "--max-tokens", "4", "-n", "hello")
+    assert answered.code == 0, answered.error
+
+
+def test_ctrl_c_leaves_a_part_to_go_on_from(hub: Hub, tiny: bytes) -> None:
+    pause = stall(threading.Event(), after_bytes=len(tiny) // 2)
+    hub.on("tiny-Q8_0.gguf", pause)
+    with started("models", "pull", f"hf:{REPOSITORY}:Q8_0") as process:
+        assert pause.reached.wait(30)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert models("pull", f"hf:{REPOSITORY}:Q8_0").code == 0
 
 
 def test_offline_says_so(hub: Hub) -> None:

@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+from hychat.catalogue import hub as hub_module
 from hychat.catalogue.cache import cached_files, cached_path, leftovers, remove
 from hychat.catalogue.download import pull
 from hychat.domain.errors import DiskFull, DownloadDamaged, HubRefused, HubUnreachable
@@ -165,6 +166,14 @@ def test_waits_grow_and_have_a_cap(hub: Hub, cache: Path) -> None:
     assert waits[-1] == 30.0
 
 
+def test_a_server_that_stalls_is_left_and_asked_again(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "_TIMEOUT_SECONDS", 0.3)
+    hub.on(NAME, stall(threading.Event(), after_bytes=1 << 20))
+    events = events_of(hub, cache)
+    assert any(isinstance(event, PullRetry) and "silent" in event.reason for event in events)
+    assert sha256(fetched(events)) == BIG.sha256
+
+
 def test_a_server_s_own_wish_for_a_pause_is_heard(hub: Hub, cache: Path) -> None:
     hub.on(NAME, status(429, retry_after=7))
     waits: list[float] = []
@@ -175,13 +184,14 @@ def test_a_server_s_own_wish_for_a_pause_is_heard(hub: Hub, cache: Path) -> None
 # Wrong content
 
 
-@pytest.mark.parametrize("offset", [0, 1, 1 << 20, (3 << 20) - 1])
-def test_a_flipped_byte_is_found_and_the_file_is_deleted(hub: Hub, cache: Path, offset: int) -> None:
-    hub.on(NAME, flip(offset))
-    with pytest.raises(DownloadDamaged, match="SHA-256"):
-        events_of(hub, cache)
-    assert not list(cached_files(cache))
-    assert not list(leftovers(cache))
+def test_a_flipped_byte_is_found_wherever_it_is_and_the_file_is_deleted(hub: Hub, cache: Path) -> None:
+    random = Random(1)  # noqa: S311 - no secret
+    for offset in (0, BIG.size - 1, *(random.randrange(BIG.size) for _case in range(30))):
+        hub.on(NAME, flip(offset))
+        with pytest.raises(DownloadDamaged, match="SHA-256"):
+            events_of(hub, cache)
+        assert not list(cached_files(cache))
+        assert not list(leftovers(cache))
 
 
 def test_a_file_that_changes_between_two_pieces_is_fetched_anew(hub: Hub, cache: Path) -> None:
@@ -234,12 +244,14 @@ def test_a_token_is_not_shown_to_another_host(hub: Hub, cache: Path, monkeypatch
     assert {record.token for record in hub.requests if record.host == "localhost"} == {None}
 
 
-def test_an_unreachable_hub_is_named(cache: Path) -> None:
+def test_an_unreachable_hub_is_named_soon(cache: Path) -> None:
+    waits: list[float] = []
     with (
         nobody_listens() as endpoint,
         pytest.raises(HubUnreachable, match=endpoint.removeprefix("http://").replace(".", r"\.")),
     ):
-        list(pull(model_file(), cache, endpoint=endpoint, wait=lambda _seconds: None))
+        list(pull(model_file(), cache, endpoint=endpoint, wait=waits.append))
+    assert sum(waits) < 2
 
 
 def test_offline_is_said_and_nothing_is_asked(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

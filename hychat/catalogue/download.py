@@ -40,6 +40,8 @@ _SPARE_BYTES: Final = 64 << 20
 """Of the disk, that a download leaves to others."""
 _MOST_RETRIES: Final = 8
 """Running, without a byte between them."""
+_FEW_RETRIES: Final = 2
+"""Of a hub that was never reached: most likely there is no network."""
 _FIRST_WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT_SECONDS: Final = 30.0
 
@@ -219,11 +221,11 @@ def _patiently(
     act: Callable[[], Generator[PullEvent, None, _Result]], endpoint: str, wait: Wait
 ) -> Generator[PullEvent, None, _Result]:
     """Do it again after a trouble that may pass, each time after a longer wait; the count begins anew when it got on."""
-    failures = 0
+    failures, has_begun = 0, False
 
     def note() -> None:
-        nonlocal failures
-        failures = 0
+        nonlocal failures, has_begun
+        failures, has_begun = 0, True
 
     while True:
         try:
@@ -231,11 +233,31 @@ def _patiently(
                 return (yield from _noting(act(), note))
         except TransientTrouble as trouble:
             failures += 1
-            if failures > _MOST_RETRIES:
+            if failures > (_FEW_RETRIES if trouble.is_unreachable and not has_begun else _MOST_RETRIES):
                 raise _gave_up(trouble, failures, endpoint) from trouble
             seconds = min(_LONGEST_WAIT_SECONDS, trouble.retry_after or _FIRST_WAIT_SECONDS * 2 ** (failures - 1))
             yield PullRetry(str(trouble), seconds)
             wait(seconds)
+
+
+def patiently(ask: Callable[[], _Result], endpoint: str, wait: Wait = time.sleep) -> _Result:
+    """What the hub answers, asked again after a trouble that may pass.
+
+    Raises:
+        HubUnreachable: It did not pass.
+    """
+
+    def act() -> Generator[PullEvent, None, _Result]:
+        yield from ()
+        return ask()
+
+    events = _patiently(act, endpoint, wait)
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            answer: _Result = end.value
+            return answer
 
 
 def _noting(

@@ -32,10 +32,12 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the client would tell 
 class TransientTrouble(Exception):
     """Something that may be gone at the next try."""
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(self, reason: str, retry_after: float | None = None, *, is_unreachable: bool = False) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
         """Seconds that the server asked for."""
+        self.is_unreachable = is_unreachable
+        """Whether there was no connection at all."""
 
 
 def hub_endpoint(mirror: str | None = None) -> str:
@@ -186,7 +188,8 @@ def as_our_errors(endpoint: str, file: ModelFile | None = None) -> Iterator[None
     except HfHubHTTPError as error:
         raise _refusal(error, host, file) from error
     except (httpx2.ConnectError, httpx2.TimeoutException, httpx2.NetworkError, httpx2.ProtocolError) as error:
-        raise TransientTrouble(_reason(error, host)) from error
+        is_unreachable = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+        raise TransientTrouble(_reason(error, host), is_unreachable=is_unreachable) from error
     except httpx2.HTTPError as error:
         raise HubUnreachable(
             _("{host} cannot be reached: {reason}.").format(host=host, reason=error),

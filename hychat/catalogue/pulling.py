@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hychat.catalogue import records
 from hychat.catalogue.cache import cached_path, remove
-from hychat.catalogue.download import pull
+from hychat.catalogue.download import patiently, pull
 from hychat.catalogue.find import find, parts_of
 from hychat.catalogue.hub import RemoteFile, repository_files
 from hychat.catalogue.reference import all_parts, choose, is_reference, leaves_its_folder, read_reference
@@ -63,7 +63,7 @@ def wanted(name: str, endpoint: str) -> Wanted:
 
 def _of_the_hub(name: str, endpoint: str) -> Wanted:
     reference = read_reference(name)
-    commit, files = repository_files(reference.repository, None, endpoint)
+    commit, files = patiently(lambda: repository_files(reference.repository, None, endpoint), endpoint)
     by_name = {file.name: file for file in files if not leaves_its_folder(file.name)}
     chosen = choose([*by_name], reference.choice)
     if chosen is None:
