@@ -123,6 +123,25 @@ def test_info_tells_the_terms_of_a_licence() -> None:
     assert "EU" in told.out
 
 
+def test_info_in_json_has_the_same_keys_in_every_language() -> None:
+    english, chinese = (
+        models("info", "starter", "--json").json,
+        models("--lang", "zh", "info", "starter", "--json").json,
+    )
+    assert english.keys() == chinese.keys()
+    assert english["sha256"]
+
+
+def test_a_large_model_of_unknown_size_is_judged_by_its_parameters() -> None:
+    from hychat.catalogue.find import find
+    from hychat.catalogue.fits import fit
+    from hychat.engine.memory import Memory
+
+    judged = fit(find("hunyuan-a13b"), Memory(16 << 30, 16 << 30))
+    assert judged is not None
+    assert not judged.is_fitting
+
+
 def test_a_misspelt_name_is_told_the_nearest() -> None:
     ended = models("info", "hunyuan-05b")
     assert ended.code == 3

@@ -9,7 +9,6 @@ Layout: huggingface_hub, "Understand caching". Other tools put their models here
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -115,6 +114,8 @@ def place(cache: Path, file: ModelFile, blob: Path, commit: str) -> Path:
         try:
             pointer.symlink_to(os.path.relpath(blob, pointer.parent))
         except OSError:  # a file system without links
+            import shutil
+
             shutil.copyfile(blob, pointer)
     if file.revision != commit:
         reference = repository / "refs" / (file.revision or "main")
@@ -150,4 +151,6 @@ def _remove_if_empty(folder: Path) -> None:
         with suppress(OSError):
             path.rmdir()
     if not any(path.is_file() for path in (folder / "blobs").glob("*")) and not (folder / "snapshots").exists():
+        import shutil  # 4 ms, and this module is imported for every question
+
         shutil.rmtree(folder, ignore_errors=True)

@@ -276,9 +276,11 @@ def _noting(
 
 def _gave_up(trouble: TransientTrouble, tries: int, endpoint: str) -> HubUnreachable:
     message = _("Nothing came from {host} in {count} tries: {reason}.")
+    kept = _("What has come is kept, and the same command goes on from there. Another mirror: --mirror URL.")
+    never_reached = _("Check the network and the proxy settings, or take another mirror with --mirror.")
     return HubUnreachable(
         message.format(host=host_of(endpoint), count=tries, reason=trouble),
-        hint=_("What has come is kept, and the same command goes on from there. Another mirror: --mirror URL."),
+        hint=never_reached if trouble.is_unreachable else kept,
     )
 
 

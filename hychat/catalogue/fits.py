@@ -9,6 +9,8 @@ from hychat.engine.plan import SHORT_CONTEXT_TOKENS
 _BUFFERS_BYTES: Final = 256 << 20
 """Python, compute buffers, and a reserve."""
 _MEMORY_SHARE: Final = 0.9
+_INT4_BYTES_PER_PARAMETER: Final = 4.85 / 8
+"""Of Q4_K_M, with the parts that are kept finer."""
 
 
 class Fit(NamedTuple):
@@ -25,8 +27,12 @@ class Fit(NamedTuple):
 
 def fit(spec: ModelSpec, memory: Memory, device_bytes: int = 0) -> Fit | None:
     """None where nobody has said how large the model is. The plan for loading it, made from its header, knows better."""
-    weights = spec.files[0].bytes if spec.files else None
+    weights = (spec.files[0].bytes if spec.files else None) or _estimated_bytes(spec.parameters_total)
     if weights is None:
         return None
     cache = (spec.kv_bytes_per_token or 0) * SHORT_CONTEXT_TOKENS
     return Fit(weights + cache + _BUFFERS_BYTES, memory.total + device_bytes)
+
+
+def _estimated_bytes(parameters: int | None) -> int | None:
+    return None if parameters is None else int(parameters * _INT4_BYTES_PER_PARAMETER)

@@ -117,7 +117,7 @@ def pull(
 def info(model: _AnyName, *, as_json: _Json = False) -> None:
     """From the catalogue, and from the file where it is here."""
     from hychat.catalogue.find import locate
-    from hychat.cli.model_info import facts_of, facts_of_file
+    from hychat.cli.model_info import facts_of, facts_of_file, table
 
     output = Output.of_process()
     spec = _spec(model)
@@ -127,11 +127,11 @@ def info(model: _AnyName, *, as_json: _Json = False) -> None:
         if spec is None:
             raise
         path = None
-    facts = {**(facts_of(spec) if spec else {}), **({"path": path, **facts_of_file(path)} if path else {})}
+    facts = [*(facts_of(spec) if spec else []), *(facts_of_file(path) if path else [])]
     if as_json:
-        output.json(facts)
-        return
-    output.text("\n".join(f"{key + ':':<26} {value}" for key, value in facts.items() if value not in (None, "", [])))
+        output.json({fact.key: fact.value for fact in facts})
+    else:
+        output.text(table(facts))
 
 
 @app.command(cls=Command, help=_("Delete models from this machine."))

@@ -52,8 +52,8 @@ class PullView:
             case PullWaiting(file):
                 self._note(_("{file} is being fetched by another program; waiting for it.").format(file=file))
             case PullRetry(reason, wait_seconds):
-                again = _("{reason}; going on in {seconds:.0f} s.")
-                self._note(again.format(reason=reason[:1].upper() + reason[1:], seconds=wait_seconds))
+                again = _("{reason}; trying again in {seconds:.1f} s.")
+                self._note(again.format(reason=reason, seconds=wait_seconds))
             case PullRestarted(file):
                 self._note(_("{file} changed on the hub; fetching it from its start.").format(file=file))
             case PullDone():
