@@ -8,15 +8,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from hychat.catalogue import hub as hub_module
+from hychat.catalogue import records
 from hychat.catalogue.cache import cached_files, cached_path, leftovers, remove
 from hychat.catalogue.download import pull
-from hychat.domain.errors import DiskFull, DownloadDamaged, HubRefused, HubUnreachable
+from hychat.catalogue.pulling import Wanted, pull_model
+from hychat.domain.errors import DiskFull, DownloadDamaged, HubRefused, HubUnreachable, ModelUnusable
 from hychat.domain.model import ModelFile
 from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted
 from tests.hub import GOOD_TOKEN, Hub, nobody_listens
@@ -214,6 +217,29 @@ def test_a_server_that_lies_about_the_length_is_found_out(hub: Hub, cache: Path,
     with pytest.raises((DownloadDamaged, HubUnreachable)):
         events_of(hub, cache)
     assert not list(cached_files(cache))
+
+
+def test_a_checksum_that_nobody_published_is_recorded_at_first_use(hub: Hub, cache: Path) -> None:
+    def unpublished(content: Pattern) -> None:
+        repo = hub.add(REPOSITORY, {NAME: content})
+        repo.files = {NAME: replace(repo.files[NAME], sha256="")}
+        repo._commits.add(repo.commit)
+
+    tried = Wanted("tiny", (model_file(),))
+    unpublished(BIG)
+    with pytest.raises(ModelUnusable):  # it is no GGUF; that it came is enough
+        list(pull_model(tried, cache, hub.endpoint))
+    assert records.known_checksum(REPOSITORY, NAME) == BIG.sha256
+    unpublished(Pattern(3 << 20, seed=5))
+    with pytest.raises(DownloadDamaged, match=BIG.sha256):
+        list(pull_model(tried, cache, hub.endpoint))
+
+
+def test_a_partial_file_that_is_being_fetched_is_no_leftover(hub: Hub, cache: Path) -> None:
+    events = pull(model_file(), cache, endpoint=hub.endpoint)
+    assert any(isinstance(event, PullProgress) for event in events)
+    assert not list(leftovers(cache))
+    events.close()
 
 
 # Refusals

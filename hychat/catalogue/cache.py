@@ -69,7 +69,9 @@ def _is_whole(path: Path, file: ModelFile) -> bool:
         size = path.stat().st_size
     except OSError:  # a link to nothing
         return False
-    return file.bytes is None or size == file.bytes
+    content = path.resolve().name  # of a large file: its checksum
+    is_other = file.sha256 is not None and len(content) == len(file.sha256) and content != file.sha256
+    return not is_other and (file.bytes is None or size == file.bytes)
 
 
 def cached_files(cache: Path) -> Iterator[CachedFile]:
@@ -95,11 +97,33 @@ def leftovers(cache: Path) -> Iterator[Leftover]:
         named = {link.resolve() for link in links if link.is_symlink()}
         for blob in sorted((folder / "blobs").glob("*")) if is_ours else ():
             is_partial = blob.name.endswith(PARTIAL_SUFFIX)
-            if blob.is_file() and (is_partial or (blob.resolve() not in named and links_are_used(links))):
+            is_orphan = not is_partial and blob.resolve() not in named and _uses_links(links)
+            if blob.is_file() and (is_orphan or (is_partial and not _is_being_fetched(cache, folder, blob))):
                 yield Leftover(blob, blob.stat().st_size, is_partial)
 
 
-def links_are_used(links: list[Path]) -> bool:
+def lock_file(cache: Path, repository: str, etag: str) -> Path:
+    """What whoever fetches a content keeps locked, the hub's own client too."""
+    return cache / ".locks" / repository_folder(cache, repository).name / f"{etag}.lock"
+
+
+def is_locked(lock: Path) -> bool:
+    """Whether somebody keeps it."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _is_being_fetched(cache: Path, folder: Path, partial: Path) -> bool:
+    lock = cache / ".locks" / folder.name / f"{partial.name.split('.')[0]}.lock"
+    return lock.exists() and is_locked(lock)
+
+
+def _uses_links(links: list[Path]) -> bool:
     """Whether snapshots link to their contents; where the file system knows no links, nothing tells an orphan."""
     return not links or any(link.is_symlink() for link in links)
 

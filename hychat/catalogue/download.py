@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
-from hychat.catalogue.cache import PARTIAL_SUFFIX, cached_path, place, repository_folder
+from hychat.catalogue.cache import PARTIAL_SUFFIX, cached_path, is_locked, lock_file, place, repository_folder
 from hychat.catalogue.hub import TransientTrouble, as_our_errors, file_facts, host_of
 from hychat.domain.errors import DiskFull, DownloadDamaged, HubUnreachable
 from hychat.domain.model import ModelFile
@@ -71,7 +71,7 @@ def pull(file: ModelFile, cache: Path, *, endpoint: str, wait: Wait = time.sleep
         target.check_promise()
         try:
             with _writing_errors(cache):
-                sha256 = yield from _fetch(target, _lock(cache, file, facts.etag), endpoint, wait)
+                sha256 = yield from _fetch(target, lock_file(cache, file.repository or "", facts.etag), endpoint, wait)
                 path = place(cache, file, target.blob, facts.commit)
         except _WrongContent as wrong:
             if is_last_try or not wrong.came_in_pieces:
@@ -156,12 +156,15 @@ class _Target:
         )
 
 
-def _fetch(target: _Target, lock: "_Lock", endpoint: str, wait: Wait) -> Generator[PullEvent, None, str | None]:
+def _fetch(target: _Target, lock: Path, endpoint: str, wait: Wait) -> Generator[PullEvent, None, str | None]:
     """Until the content is there, by whoever fetches it; its checksum where it was us."""
-    target.blob.parent.mkdir(parents=True, exist_ok=True)
-    if not lock.is_free():
+    from huggingface_hub.utils import WeakFileLock
+
+    for folder in (target.blob.parent, lock.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    if is_locked(lock):
         yield PullWaiting(target.file.file)
-    with lock.held():
+    with WeakFileLock(lock):
         if target.blob.exists():
             return None
         resumed = target.partial.stat().st_size if target.partial.exists() else 0
@@ -189,7 +192,7 @@ def _stream_to_end(target: _Target, endpoint: str, wait: Wait) -> Generator[Pull
             pieces += 1
             yield from _stream(target, output, digest)
 
-        yield from _patiently(stream, endpoint, wait)
+        yield from _patiently(stream, endpoint, wait, target.file)
         return digest.hexdigest(), pieces
 
 
@@ -218,7 +221,7 @@ def _stream(target: _Target, output: BinaryIO, digest: "_Hash") -> Generator[Pul
 
 
 def _patiently(
-    act: Callable[[], Generator[PullEvent, None, _Result]], endpoint: str, wait: Wait
+    act: Callable[[], Generator[PullEvent, None, _Result]], endpoint: str, wait: Wait, file: ModelFile | None = None
 ) -> Generator[PullEvent, None, _Result]:
     """Do it again after a trouble that may pass, each time after a longer wait; the count begins anew when it got on."""
     failures, has_begun = 0, False
@@ -229,7 +232,7 @@ def _patiently(
 
     while True:
         try:
-            with as_our_errors(endpoint):
+            with as_our_errors(endpoint, file):
                 return (yield from _noting(act(), note))
         except TransientTrouble as trouble:
             failures += 1
@@ -320,37 +323,6 @@ class _Hash:
     def _join(self) -> None:
         if self._last is not None:
             self._last.result()
-
-
-class _Lock:
-    """One download at a time of one content, whatever tool makes it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-    def is_free(self) -> bool:
-        """Whether nobody fetches the content now."""
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(self._path, timeout=0):
-                return True
-        except Timeout:
-            return False
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Wait for it, then keep it."""
-        from huggingface_hub.utils import WeakFileLock
-
-        with WeakFileLock(self._path):
-            yield
-
-
-def _lock(cache: Path, file: ModelFile, etag: str) -> _Lock:
-    """The lock that the hub's own client takes for the same content."""
-    return _Lock(cache / ".locks" / repository_folder(cache, file.repository or "").name / f"{etag}.lock")
 
 
 @contextmanager

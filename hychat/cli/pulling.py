@@ -39,6 +39,9 @@ class PullView:
                 self._take(event)
                 if isinstance(event, PullDone):
                     done.append(event)
+        except KeyboardInterrupt:
+            self._note(_("Stopped. What has come is kept, and the same command goes on from there."))
+            raise
         finally:
             self._clear()
         return done
