@@ -275,6 +275,12 @@ def test_a_path_is_checked_and_nothing_is_fetched(tmp_path: Path, tiny: bytes) -
     assert models("pull", str(tmp_path / "tiny.gguf")).code == 4
 
 
+def test_a_path_where_no_file_is_says_so() -> None:
+    refused = models("pull", "./nowhere.gguf")
+    assert refused.code == 3
+    assert "There is no file" in refused.error
+
+
 def test_the_starter_is_here_already() -> None:
     pulled = models("pull", "starter")
     assert pulled.code == 0

@@ -74,7 +74,7 @@ def locate(name_or_path: str) -> LocalModel:
     """
     if is_reference(name_or_path):
         return _from_the_hub(name_or_path)
-    if os.sep in name_or_path or name_or_path.lower().endswith(".gguf"):
+    if is_path(name_or_path):
         return _local_file(name_or_path)
     try:
         spec = find(name_or_path)
@@ -83,6 +83,11 @@ def locate(name_or_path: str) -> LocalModel:
             return _local_file(name_or_path)
         raise
     return _installed(spec)
+
+
+def is_path(name: str) -> bool:
+    """Whether a name can only be the path of a file."""
+    return os.sep in name or name.lower().endswith(".gguf")
 
 
 def _catalogue_files(name: str = "") -> Iterator[Path]:

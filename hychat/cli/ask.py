@@ -74,7 +74,7 @@ _Model = Annotated[
     _answering(
         "-m",
         "--model",
-        help=_("The model to ask: a name, or the path of a GGUF file."),
+        help=_("The model to ask: a name, hf:owner/repository, or the path of a GGUF file."),
         metavar=_("MODEL"),
         autocompletion=typed.model_names,
     ),

@@ -47,7 +47,7 @@ _Model = Annotated[
         "-m",
         "--model",
         metavar=_("MODEL"),
-        help=_("The model to ask: a name, or the path of a GGUF file."),
+        help=_("The model to ask: a name, hf:owner/repository, or the path of a GGUF file."),
         autocompletion=typed.model_names,
     ),
 ]

@@ -21,7 +21,7 @@ _Model = Annotated[
     typer.Option(
         "-m",
         "--model",
-        help=_("The model to measure: a name, or the path of a GGUF file."),
+        help=_("The model to measure: a name, hf:owner/repository, or the path of a GGUF file."),
         metavar=_("MODEL"),
         autocompletion=typed.model_names,
     ),

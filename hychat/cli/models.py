@@ -266,12 +266,20 @@ def _fit_in_words(fit: "Fit | None") -> str:
 
 
 def _spec(name: str) -> "ModelSpec | None":
-    from hychat.catalogue.find import find
+    """What the catalogue knows of a name; None for a file of the hub, and for a path.
 
+    Raises:
+        ModelNotFound: It is neither, and not in the catalogue.
+    """
+    from hychat.catalogue.find import find, is_path
+    from hychat.catalogue.reference import is_reference
+
+    if is_reference(name) or is_path(name):
+        return None
     try:
         return find(name)
     except ModelNotFound:
-        if name.startswith("hf:") or os.path.exists(name):  # noqa: PTH110 - a question, not a path to keep
+        if os.path.isfile(name):  # noqa: PTH113 - a question, not a path to keep
             return None
         raise
 
