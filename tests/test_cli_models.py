@@ -11,7 +11,7 @@ import gguf
 import numpy as np
 import pytest
 
-from hychat.catalogue.cache import hub_cache_folder
+from hychat.catalogue.cache import OURS, hub_cache_folder
 from hychat.catalogue.reference import all_parts, choose, leaves_its_folder, read_reference
 from hychat.domain.errors import UsageError
 from tests.hub import Hub, nobody_listens
@@ -142,6 +142,15 @@ def test_a_large_model_of_unknown_size_is_judged_by_its_parameters() -> None:
     assert not judged.is_fitting
 
 
+def test_a_broken_catalogue_of_the_user_is_named_with_its_place_and_found_by_the_doctor() -> None:
+    catalogue("[[")
+    listed = models("list")
+    assert listed.code == 1
+    assert "mine.yaml" in listed.error
+    assert "unicode string" not in listed.error
+    assert "mine.yaml" in run_hychat("doctor").out
+
+
 def test_a_misspelt_name_is_told_the_nearest() -> None:
     ended = models("info", "hunyuan-05b")
     assert ended.code == 3
@@ -234,6 +243,32 @@ def test_a_header_that_claims_a_terabyte_is_refused_and_the_file_deleted(hub: Hu
     assert not list(hub_cache_folder().rglob("huge*"))
 
 
+def test_a_split_model_that_lacks_a_part_is_not_fetched_at_all(hub: Hub, tiny: bytes) -> None:
+    hub.add(REPOSITORY, {f"m-Q4_0-0000{number}-of-00003.gguf": tiny for number in (1, 3)})
+    refused = models("pull", f"hf:{REPOSITORY}")
+    assert refused.code == 3
+    assert "m-Q4_0-00002-of-00003.gguf" in refused.error
+
+
+@pytest.mark.parametrize("address", ["foo", "ftp://x", "http://", "http://[::1", "http://a b"])
+def test_a_mirror_that_is_no_address_is_a_usage_error(address: str) -> None:
+    refused = models("pull", "--mirror", address, "hunyuan-0.5b", "--accept-licence")
+    assert refused.code == 2, refused.error
+
+
+def test_a_file_with_a_name_in_capitals_is_found(hub: Hub, tiny: bytes) -> None:
+    hub.add(REPOSITORY, {"TINY-Q4_0.GGUF": tiny})
+    assert models("pull", f"hf:{REPOSITORY}").code == 0
+
+
+def test_nothing_is_deleted_unasked(hub: Hub) -> None:
+    name = f"hf:{REPOSITORY}:tiny-Q8_0.gguf"
+    path = models("pull", name).out.strip()
+    assert models("rm", name).code == 2
+    assert Path(path).exists()
+    assert hub.requests
+
+
 def test_a_split_model_is_fetched_whole_and_answers(hub: Hub, tmp_path: Path) -> None:
     parts = split(write_hunyuan_dense(tmp_path / "whole.gguf", "A"), tmp_path / "split-Q4_0.gguf")
     assert len(parts) > 1
@@ -253,6 +288,12 @@ def test_ctrl_c_leaves_a_part_to_go_on_from(hub: Hub, tiny: bytes) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
     assert models("pull", f"hf:{REPOSITORY}:Q8_0").code == 0
+
+
+def test_what_is_here_is_told_offline_too(hub: Hub) -> None:
+    path = models("pull", f"hf:{REPOSITORY}").out
+    assert models("pull", "--offline", f"hf:{REPOSITORY}").out == path
+    assert hub.requests
 
 
 def test_offline_says_so(hub: Hub) -> None:
@@ -294,6 +335,7 @@ def test_prune_lists_what_it_would_delete_and_asks(hub: Hub) -> None:
     partial = hub_cache_folder() / "models--owner--tiny-GGUF" / "blobs" / "abc.incomplete"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(bytes(2_000_000))
+    (partial.parent.parent / OURS).touch()
     asked = models("prune")
     assert asked.code == 2
     assert "2 MB" in asked.error

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -22,8 +22,9 @@ from hychat.catalogue.pulling import Wanted, pull_model
 from hychat.domain.errors import DiskFull, DownloadDamaged, HubRefused, HubUnreachable, ModelUnusable
 from hychat.domain.model import ModelFile
 from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted
-from tests.hub import GOOD_TOKEN, Hub, nobody_listens
+from tests.hub import GOOD_TOKEN, Hub, Trouble, nobody_listens
 from tests.hub_files import Pattern
+from tests.hub_http import Answer
 from tests.hub_trouble import changed, cut, flip, lie_about_length, range_ignored, stall, status
 from tests.programs import environment
 
@@ -64,6 +65,18 @@ def sha256(path: Path) -> str:
 def gets(hub: Hub) -> int:
     """How often the content itself was asked for."""
     return sum(record.method == "GET" and record.status in {200, 206} for record in hub.requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Named(Trouble):
+    """Another value of a header."""
+
+    name: str
+    value: str
+
+    def after(self, _hub: Hub, answer: Answer) -> Answer:
+        linked = {"X-Linked-Etag": self.value} if self.name == "ETag" else {}
+        return replace(answer, headers={**answer.headers, self.name: self.value, **linked})
 
 
 # A plain download
@@ -261,13 +274,51 @@ def test_a_gated_repository_asks_for_a_token(hub: Hub, cache: Path, monkeypatch:
         events_of(hub, cache)
     assert "HF_TOKEN" in refused.value.hint
     monkeypatch.setenv("HF_TOKEN", GOOD_TOKEN)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     assert sha256(fetched(events_of(hub, cache))) == BIG.sha256
 
 
 def test_a_token_is_not_shown_to_another_host(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", GOOD_TOKEN)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     events_of(hub, cache)
-    assert {record.token for record in hub.requests if record.host == "localhost"} == {None}
+    tokens = {record.host: record.token for record in hub.requests}
+    assert tokens == {"127.0.0.1": GOOD_TOKEN, "localhost": None}
+
+
+def test_a_mirror_that_was_only_typed_gets_no_token(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", GOOD_TOKEN)
+    events_of(hub, cache)
+    assert {record.token for record in hub.requests} == {None}
+
+
+@pytest.mark.parametrize("name", ["ETag", "X-Repo-Commit"])
+def test_a_server_cannot_choose_where_a_file_is_written(hub: Hub, cache: Path, name: str) -> None:
+    hub.on(NAME, Named(name, '"../../../../pwned"'), method="HEAD")
+    with pytest.raises(HubRefused, match="does not answer as"):
+        events_of(hub, cache)
+    assert not list(cache.parent.rglob("pwned*"))
+
+
+def test_a_content_that_was_cut_short_by_somebody_is_fetched_again(hub: Hub, cache: Path) -> None:
+    path = fetched(events_of(hub, cache))
+    os.truncate(path, 1000)
+    assert sha256(fetched(events_of(hub, cache, model_file(BIG.sha256, BIG.size)))) == BIG.sha256
+
+
+def test_what_another_tool_began_to_fetch_is_no_leftover(cache: Path) -> None:
+    blobs = cache / "models--other--tool" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "abc.incomplete").write_bytes(b"x")
+    (blobs / "whole").write_bytes(b"x")
+    assert not list(leftovers(cache))
+
+
+def test_a_model_that_another_tool_fetched_is_not_deleted_when_it_cannot_be_used(hub: Hub, cache: Path) -> None:
+    path = fetched(events_of(hub, cache))
+    with pytest.raises(ModelUnusable):
+        list(pull_model(Wanted("tiny", (model_file(BIG.sha256, BIG.size),)), cache, hub.endpoint))
+    assert path.exists()
 
 
 def test_an_unreachable_hub_is_named_soon(cache: Path) -> None:

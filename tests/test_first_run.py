@@ -90,6 +90,16 @@ def test_a_no_to_the_licence_fetches_nothing(hub: Hub) -> None:
     assert not hub.requests
 
 
+def test_the_end_of_input_chooses_nothing(hub: Hub) -> None:
+    catalogue()
+    with Terminal.running(*QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Your choice")
+        terminal.type("\x04")
+        assert terminal.end() == 3
+        assert "No model was chosen" in terminal.written
+    assert not hub.requests
+
+
 def test_the_starter_can_be_chosen_once_and_for_all() -> None:
     with Terminal.running(*QUESTION, columns=WIDE) as terminal:
         terminal.wait_for("Your choice")

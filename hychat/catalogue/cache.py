@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 from hychat.domain.model import ModelFile
 
 PARTIAL_SUFFIX: Final = ".incomplete"
+OURS: Final = ".hychat"
+"""Stands in the folder of a repository from which hychat began to fetch something."""
 _PREFIX: Final = "models--"
 
 
@@ -55,9 +57,17 @@ def cached_path(cache: Path, file: ModelFile) -> Path | None:
     if file.repository is None:
         return None
     snapshots = repository_folder(cache, file.repository) / "snapshots"
-    paths = [path for path in snapshots.glob(f"*/{_escaped(file.file)}") if _is_whole(path, file)]
+    paths = [path for path in _found(snapshots, f"*/{_escaped(file.file)}") if _is_whole(path, file)]
     pinned = [path for path in paths if path.relative_to(snapshots).parts[0] == file.revision]
     return next(iter(pinned), None) or max(paths, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """What a pattern finds; nothing in a folder that may not be read."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
 
 
 def _escaped(name: str) -> str:
@@ -67,7 +77,7 @@ def _escaped(name: str) -> str:
 def _is_whole(path: Path, file: ModelFile) -> bool:
     try:
         size = path.stat().st_size
-    except OSError:  # a link to nothing
+    except OSError:  # a link to nothing, or not ours to read
         return False
     content = path.resolve().name  # of a large file: its checksum
     is_other = file.sha256 is not None and len(content) == len(file.sha256) and content != file.sha256
@@ -76,10 +86,10 @@ def _is_whole(path: Path, file: ModelFile) -> bool:
 
 def cached_files(cache: Path) -> Iterator[CachedFile]:
     """Every GGUF in the cache, whichever tool fetched it; each once."""
-    for folder in sorted(cache.glob(f"{_PREFIX}*")):
+    for folder in _found(cache, f"{_PREFIX}*"):
         repository = folder.name.removeprefix(_PREFIX).replace("--", "/", 1)
         names: set[str] = set()
-        for path in sorted((folder / "snapshots").glob("*/**/*.gguf")):
+        for path in filter(_is_gguf, _found(folder / "snapshots", "*/**/*")):
             name = path.relative_to(folder / "snapshots").as_posix().split("/", 1)[1]
             if name not in names and path.is_file():
                 names.add(name)
@@ -89,13 +99,13 @@ def cached_files(cache: Path) -> Iterator[CachedFile]:
 def leftovers(cache: Path) -> Iterator[Leftover]:
     """What `prune` may delete: partial files, and contents that no snapshot names any more, of GGUFs only.
 
-    Repositories without a GGUF belong to other tools and are left alone.
+    A repository without one may belong to another tool, and is left alone, unless hychat itself began to fetch from it.
     """
-    for folder in sorted(cache.glob(f"{_PREFIX}*")):
-        links = [*(folder / "snapshots").glob("*/**/*")]
-        is_ours = any(link.name.endswith(".gguf") for link in links) or not any(link.is_file() for link in links)
+    for folder in _found(cache, f"{_PREFIX}*"):
+        links = _found(folder / "snapshots", "*/**/*")
+        is_ours = any(_is_gguf(link) for link in links) or (folder / OURS).exists()
         named = {link.resolve() for link in links if link.is_symlink()}
-        for blob in sorted((folder / "blobs").glob("*")) if is_ours else ():
+        for blob in _found(folder / "blobs", "*") if is_ours else ():
             is_partial = blob.name.endswith(PARTIAL_SUFFIX)
             is_orphan = not is_partial and blob.resolve() not in named and _uses_links(links)
             if blob.is_file() and (is_orphan or (is_partial and not _is_being_fetched(cache, folder, blob))):
@@ -125,7 +135,11 @@ def _is_being_fetched(cache: Path, folder: Path, partial: Path) -> bool:
 
 def _uses_links(links: list[Path]) -> bool:
     """Whether snapshots link to their contents; where the file system knows no links, nothing tells an orphan."""
-    return not links or any(link.is_symlink() for link in links)
+    return any(link.is_symlink() for link in links)
+
+
+def _is_gguf(path: Path) -> bool:
+    return path.name.lower().endswith(".gguf")
 
 
 def place(cache: Path, file: ModelFile, blob: Path, commit: str) -> Path:
@@ -174,7 +188,7 @@ def _remove_if_empty(folder: Path) -> None:
     for path in sorted((folder / "snapshots").glob("**/"), reverse=True):
         with suppress(OSError):
             path.rmdir()
-    if not any(path.is_file() for path in (folder / "blobs").glob("*")) and not (folder / "snapshots").exists():
+    if not any((folder / "blobs").glob("*")) and not (folder / "snapshots").exists():
         import shutil  # 4 ms, and this module is imported for every question
 
         shutil.rmtree(folder, ignore_errors=True)

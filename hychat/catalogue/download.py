@@ -4,6 +4,7 @@ The hub's client knows the hub (addresses, tokens, redirects, errors, locks), bu
 stopped; so the loop that writes the file is here. The content is hashed while it arrives, in a second thread.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
-from hychat.catalogue.cache import PARTIAL_SUFFIX, cached_path, is_locked, lock_file, place, repository_folder
+from hychat.catalogue.cache import OURS, PARTIAL_SUFFIX, cached_path, is_locked, lock_file, place, repository_folder
 from hychat.catalogue.hub import TransientTrouble, as_our_errors, file_facts, host_of
 from hychat.domain.errors import DiskFull, DownloadDamaged, HubUnreachable
 from hychat.domain.model import ModelFile
@@ -166,7 +167,10 @@ def _fetch(target: _Target, lock: Path, endpoint: str, wait: Wait) -> Generator[
         yield PullWaiting(target.file.file)
     with WeakFileLock(lock):
         if target.blob.exists():
-            return None
+            if target.blob.stat().st_size == target.facts.bytes:
+                return None
+            target.blob.unlink()  # another program left it so
+        (target.blob.parent.parent / OURS).touch()
         resumed = target.partial.stat().st_size if target.partial.exists() else 0
         if resumed > target.facts.bytes:
             target.partial.unlink()
@@ -193,6 +197,8 @@ def _stream_to_end(target: _Target, endpoint: str, wait: Wait) -> Generator[Pull
             yield from _stream(target, output, digest)
 
         yield from _patiently(stream, endpoint, wait, target.file)
+        output.flush()
+        os.fsync(output.fileno())  # a name must not outlive its content when the power fails
         return digest.hexdigest(), pieces
 
 
@@ -331,11 +337,13 @@ def _writing_errors(cache: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        make_room = _("What has come is kept; make room and give the same command again.")
         raise DiskFull(
             _("{folder} cannot be written: {reason}.").format(
                 folder=error.filename or cache, reason=error.strerror or error
             ),
-            hint=_("What has come is kept; make room and give the same command again."),
+            hint=make_room if is_full else _("Set HF_HOME to a folder that you may write to."),
         ) from error
 
 

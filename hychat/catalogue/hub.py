@@ -5,13 +5,14 @@ pass becomes `TransientTrouble`. The client takes 200 ms to import, so each func
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from hychat.domain.errors import HubRefused, HubUnreachable, HychatError
+from hychat.domain.errors import HubRefused, HubUnreachable, HychatError, UsageError
 from hychat.domain.model import ModelFile
 from hychat.messages import _
 
@@ -20,6 +21,9 @@ _TIMEOUT_SECONDS: Final = 15.0
 """Without a byte."""
 _PROBE_SECONDS: Final = 5.0
 _BLOCK_BYTES: Final = 1 << 20
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_ETAG: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_+-]{0,127}")
+"""Both become names of files, so nothing else is taken from a server."""
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 _PARTIAL_CONTENT: Final = 206
 _SERVER_ERROR: Final = 500
@@ -41,8 +45,22 @@ class TransientTrouble(Exception):
 
 
 def hub_endpoint(mirror: str | None = None) -> str:
-    """The hub to ask: what was typed, else `HF_ENDPOINT`, else huggingface.co."""
-    return (mirror or os.environ.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT).rstrip("/")
+    """The hub to ask: what was typed, else `HF_ENDPOINT`, else huggingface.co.
+
+    Raises:
+        UsageError: That is no address.
+    """
+    endpoint = (mirror or os.environ.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT).rstrip("/")
+    try:
+        url = urlsplit(endpoint)
+        is_address = url.scheme in {"http", "https"} and url.hostname and not re.search(r"[\s\x00-\x1f]", endpoint)
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise UsageError(
+            _("{url} is no address of a hub.").format(url=endpoint), hint=_("It begins with https:// and names a host.")
+        )
+    return endpoint
 
 
 def is_offline() -> bool:
@@ -73,13 +91,18 @@ class FileFacts:
     bytes: int
     url: str
     """At that commit. The hub sends each request on to another host, under an address that is valid for a while only."""
+    token: bool | None
+    """None: the user's own; False: none."""
 
     @contextmanager
     def open_content(self, start: int) -> Iterator[Content]:
         """The content from a byte on."""
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}  # a token stays with the hub's own host
+        headers = {
+            **build_hf_headers(token=self.token),
+            "Accept-Encoding": "identity",
+        }  # a token stays with the hub's own host
         if start:
             headers["Range"] = f"bytes={start}-"
         with get_session().stream(
@@ -106,14 +129,25 @@ def file_facts(file: ModelFile, endpoint: str) -> FileFacts:
     check_online()
     with as_our_errors(endpoint, file):
         url = hf_hub_url(file.repository or "", file.file, revision=file.revision, endpoint=endpoint)
-        found = get_hf_file_metadata(url, timeout=_TIMEOUT_SECONDS, endpoint=endpoint)
-    if found.etag is None or found.commit_hash is None or found.size is None:
-        raise HubRefused(
-            _("{host} does not answer as a Hugging Face hub does.").format(host=host_of(endpoint)),
-            hint=_("Check HF_ENDPOINT and --mirror, and whether a proxy stands in between."),
-        )
-    pinned = hf_hub_url(file.repository or "", file.file, revision=found.commit_hash, endpoint=endpoint)
-    return FileFacts(found.etag, found.commit_hash, found.size, pinned)
+        token = _token_for(endpoint)
+        found = get_hf_file_metadata(url, token=token, timeout=_TIMEOUT_SECONDS, endpoint=endpoint)
+    etag, commit = found.etag or "", found.commit_hash or ""
+    if not _ETAG.fullmatch(etag) or not _COMMIT.fullmatch(commit) or found.size is None:
+        raise _no_hub(endpoint)
+    pinned = hf_hub_url(file.repository or "", file.file, revision=commit, endpoint=endpoint)
+    return FileFacts(etag, commit, found.size, pinned, _token_for(endpoint))
+
+
+def _no_hub(endpoint: str) -> HubRefused:
+    return HubRefused(
+        _("{host} does not answer as a Hugging Face hub does.").format(host=host_of(endpoint)),
+        hint=_("Check HF_ENDPOINT and --mirror, and whether a proxy stands in between."),
+    )
+
+
+def _token_for(endpoint: str) -> bool | None:
+    """The user's token is for the hub, or for what HF_ENDPOINT names; a mirror that was only typed does not get it."""
+    return None if endpoint == hub_endpoint() or endpoint == _DEFAULT_ENDPOINT else False
 
 
 class RemoteFile(NamedTuple):
@@ -130,15 +164,17 @@ def repository_files(repository: str, revision: str | None, endpoint: str) -> tu
 
     check_online()
     with as_our_errors(endpoint, ModelFile(file="", repository=repository, revision=revision)):
-        info = HfApi(endpoint=endpoint).model_info(
+        info = HfApi(endpoint=endpoint, token=_token_for(endpoint)).model_info(
             repository, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
         )
+    if not _COMMIT.fullmatch(info.sha or ""):
+        raise _no_hub(endpoint)
     files = [
         RemoteFile(sibling.rfilename, sibling.size, sibling.lfs.sha256 if sibling.lfs else None)
         for sibling in info.siblings or ()
         if sibling.rfilename.lower().endswith(".gguf")
     ]
-    return info.sha or "main", files
+    return info.sha or "", files
 
 
 def check_online() -> None:
@@ -195,6 +231,10 @@ def as_our_errors(endpoint: str, file: ModelFile | None = None) -> Iterator[None
             _("{host} cannot be reached: {reason}.").format(host=host, reason=error),
             hint=_("Check the network and the proxy settings, or take another mirror with --mirror."),
         ) from error
+    except UnicodeEncodeError as error:  # of a header, and the only one that the user writes is the token
+        raise UsageError(_("HF_TOKEN has letters that no token has."), hint=_("Copy it again, or unset it.")) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # an answer that the client cannot read
+        raise _no_hub(endpoint) from error
 
 
 def _reason(error: Exception, host: str) -> str:
@@ -244,7 +284,7 @@ def _refusal(error: Exception, host: str, file: ModelFile | None) -> Exception:
         case HfHubHTTPError() if error.response.status_code in _BUSY:
             after = error.response.headers.get("Retry-After", "")
             busy = _("{host} is busy (status {status})").format(host=host, status=error.response.status_code)
-            return TransientTrouble(busy, float(after) if after.isdigit() else None)
+            return TransientTrouble(busy, float(after) if after.isascii() and after.isdigit() else None)
         case HfHubHTTPError():
             return HubRefused(
                 _("{host} refused (status {status}).").format(host=host, status=error.response.status_code),

@@ -1,6 +1,6 @@
 """From what a user names to files on this machine that are known to load."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,9 +68,14 @@ def _of_the_hub(name: str, endpoint: str) -> Wanted:
     chosen = choose([*by_name], reference.choice)
     if chosen is None:
         raise _nothing_chosen(reference.repository, reference.choice, [*by_name])
-    parts = [
-        _as_model_file(by_name[part], reference.repository, commit) for part in all_parts(chosen) if part in by_name
-    ]
+    names = all_parts(chosen)
+    if missing := [part for part in names if part not in by_name]:
+        raise HubRefused(
+            _("{repository} has {file} only in part: {missing} is missing.").format(
+                repository=reference.repository, file=chosen, missing=missing[0]
+            )
+        )
+    parts = [_as_model_file(by_name[part], reference.repository, commit) for part in names]
     return Wanted(name, tuple(parts), was_chosen=not reference.choice and len(by_name) > 1)
 
 
@@ -111,12 +116,15 @@ def pull_model(model: Wanted, cache: Path, endpoint: str) -> Iterator[PullEvent]
                 name=model.name
             ),
         )
+    fetched: list[ModelFile] = []
     for file in model.files:
         for event in pull(_with_known_checksum(file), cache, endpoint=endpoint):
-            if isinstance(event, PullDone) and event.sha256 and file.sha256 is None:
-                records.remember_checksum(file.repository or "", file.file, event.sha256)
+            if isinstance(event, PullDone) and event.sha256:
+                fetched.append(file)
+                if file.sha256 is None:
+                    records.remember_checksum(file.repository or "", file.file, event.sha256)
             yield event
-    _audit(model, cache)
+    _audit(model, cache, fetched)
 
 
 def _with_known_checksum(file: ModelFile) -> ModelFile:
@@ -124,7 +132,8 @@ def _with_known_checksum(file: ModelFile) -> ModelFile:
     return replace(file, sha256=known)
 
 
-def _audit(model: Wanted, cache: Path) -> None:
+def _audit(model: Wanted, cache: Path, fetched: Sequence[ModelFile]) -> None:
+    """Look the model over; what another tool has put here is left there in any case."""
     from hychat.engine.audit import audit
     from hychat.engine.gguf import read_header
 
@@ -135,6 +144,8 @@ def _audit(model: Wanted, cache: Path) -> None:
     try:
         audit(read_header(str(path)))
     except ModelUnusable as error:
-        for part in model.files:
+        if not fetched:
+            raise
+        for part in fetched:
             remove(cache, part.repository or "", part.file)
         raise type(error)(_("{reason} It was deleted again.").format(reason=error.message), hint=error.hint) from error

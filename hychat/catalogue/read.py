@@ -4,6 +4,7 @@ A record is a mapping of keys to readers, one line a key; which keys must be the
 A key that is null is one that nobody knows, and the same as one that is left out.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import PurePosixPath
@@ -102,8 +103,11 @@ def _parsed(text: str, file: str) -> Any:
     try:
         return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
     except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-99-99 is a ValueError
-        problem = " ".join(str(error).split())  # on one line
-        raise CatalogueError(_("{place}: not valid YAML: {problem}.").format(place=file, problem=problem)) from error
+        problem = " ".join(str(error).replace('in "<unicode string>", ', "").split())  # on one line
+        raise CatalogueError(
+            _("{place}: not valid YAML: {problem}.").format(place=file, problem=problem),
+            hint=_("Mend that file, or move it away."),
+        ) from error
 
 
 def _record(value: Any, place: _Place, readers: Mapping[str, _Reader], required: set[str]) -> dict[str, Any]:
@@ -168,9 +172,17 @@ def _sha256(value: Any, place: _Place) -> str:
 
 def _repository(value: Any, place: _Place) -> str:
     owner, _slash, name = _text(value, place).partition("/")
-    if not owner or not name or "/" in name:
+    if not all(re.fullmatch(r"\w[\w.-]*", part, re.ASCII) and ".." not in part for part in (owner, name)):
         raise CatalogueError(_("{place}: owner/name expected.").format(place=place))
     return f"{owner}/{name}"
+
+
+def _revision(value: Any, place: _Place) -> str:
+    """A commit, branch or tag; it becomes the name of a file."""
+    revision = _text(value, place)
+    if not re.fullmatch(r"[\w][\w./-]*", revision) or ".." in revision:
+        raise CatalogueError(_("{place}: a commit, a branch or a tag expected.").format(place=place))
+    return revision
 
 
 def _package(value: Any, place: _Place) -> str:
@@ -183,7 +195,8 @@ def _package(value: Any, place: _Place) -> str:
 def _file_name(value: Any, place: _Place) -> str:
     name = _text(value, place)
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or path.suffix.lower() != ".gguf":
+    is_inside = not path.is_absolute() and ".." not in path.parts and "\\" not in name and name.isprintable()
+    if not is_inside or path.suffix.lower() != ".gguf":
         raise CatalogueError(_("{place}: the name of a .gguf file inside its source expected.").format(place=place))
     return name
 
@@ -279,7 +292,7 @@ _FILE: Final[Mapping[str, _Reader]] = {
     "file": _file_name,
     "repository": _repository,
     "package": _package,
-    "revision": _text,
+    "revision": _revision,
     "bytes": _whole(1),
     "sha256": _sha256,
     "quantization": _text,

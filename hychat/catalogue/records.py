@@ -1,6 +1,7 @@
 """What hychat remembers of models: the licences that were agreed to, and checksums that nobody had published."""
 
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,7 @@ def _read(section: str) -> Mapping[str, str]:
     try:
         whole = json.loads(_file().read_text(encoding="utf-8"))
         return {str(key): str(value) for key, value in whole[section].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return {}
 
 
@@ -57,7 +58,7 @@ def _add(section: str, key: str, value: str) -> None:
     whole = {name: {**_read(name)} for name in (_LICENCES, _CHECKSUMS)}
     whole[section][key] = value
     private_folder(data_folder())
-    new = _file().with_suffix(".new")
+    new = _file().with_suffix(f".{os.getpid()}.new")
     new.write_text(json.dumps(whole, indent=2), encoding="utf-8")
     new.chmod(0o600)
     new.replace(_file())

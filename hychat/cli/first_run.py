@@ -1,7 +1,7 @@
 """A question to a model that is not here yet: on a terminal, offer to fetch it, or to begin with the starter."""
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hychat.catalogue.find import DEFAULT, STARTER, find, how_to_install, installed_path, is_installed
 from hychat.cli.output import Output
@@ -11,6 +11,10 @@ from hychat.messages import _
 
 if TYPE_CHECKING:
     from hychat.domain.model import ModelSpec
+
+
+_NOTHING: Final = "-"
+"""What Ctrl+D chooses."""
 
 
 def model_at_hand(name: str | None, output: Output) -> str:
@@ -140,4 +144,5 @@ def _remember(name: str) -> None:
 
 def _asked(question: str, output: Output) -> str:
     output.stderr.write(f"{question} ")
-    return sys.stdin.readline().strip()
+    line = sys.stdin.readline()
+    return line.strip() if line else _NOTHING

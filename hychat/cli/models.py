@@ -109,8 +109,9 @@ def pull(
         output.note(_("Of several files, hychat takes {file}.").format(file=found.files[0].file))
     agree(found.licence, output, accepted=accept_licence)
     PullView(output).show(pull_model(found, hub_cache_folder(), endpoint))
+    path = locate(found.name).path
     output.note(_("Ready: hychat -m {name}").format(name=found.name))
-    output.text(locate(found.name).path)
+    output.text(path)
 
 
 @app.command(cls=Command, help=_("Tell all that is known of a model."))
@@ -152,11 +153,16 @@ def rm(models: _Names, *, yes: _Yes = False) -> None:
                 _("{path} was not fetched by hychat; it stays.").format(path=local.path),
                 hint=_("Delete it yourself, or uninstall the package that brought it."),
             )
-        if not yes and _can_ask(output) and not ask_yes(_("Delete {name}?").format(name=name), output):
+        if not yes and not _can_ask(output):
+            hint = _("To delete without being asked: hychat models rm --yes {name}")
+            raise UsageError(_("Nothing was deleted."), hint=hint.format(name=name))
+        if not yes and not ask_yes(_("Delete {name}?").format(name=name), output):
             output.note(_("{name} stays.").format(name=name))
             continue
         repository, files = place
         freed = sum(remove(cache, repository, file) for file in files)
+        if (projector := local.spec.projector) is not None:
+            freed += remove(cache, projector.repository or "", projector.file)
         output.note(_("Deleted {name}: {size} are free again.").format(name=name, size=size(freed)))
 
 
@@ -287,10 +293,14 @@ def _spec(name: str) -> "ModelSpec | None":
 def _is_elsewhere(name: str) -> str | None:
     """Where a model is that is not fetched from the hub: a path, or inside a package. Others are the hub's business."""
     from hychat.catalogue.find import how_to_install, installed_path, locate
+    from hychat.catalogue.hub import is_offline
+    from hychat.catalogue.reference import is_reference, read_reference
 
-    spec = None if name.startswith("hf:") else _spec(name)
+    if is_reference(name):
+        return _fetched_before(name) if read_reference(name).choice or is_offline() else None
+    spec = _spec(name)
     if spec is None:
-        return None if name.startswith("hf:") else _audited(locate(name).path)
+        return _audited(locate(name).path)
     if any(file.repository for file in spec.files):
         return None
     present = installed_path(spec)
@@ -299,6 +309,15 @@ def _is_elsewhere(name: str) -> str | None:
             _("The model {name} is not on this machine.").format(name=spec.name), hint=how_to_install(spec)
         )
     return str(present)
+
+
+def _fetched_before(name: str) -> str | None:
+    from hychat.catalogue.find import locate
+
+    try:
+        return locate(name).path
+    except ModelNotFound:
+        return None
 
 
 def _audited(path: str) -> str:

@@ -13,6 +13,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "terminal": machine.terminal,
     "memory": machine.memory,
     "config": files.config,
+    "catalogue": files.catalogue,
     "history": files.history,
     "models": files.models,
     "states": files.states,

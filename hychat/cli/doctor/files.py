@@ -9,9 +9,10 @@ from typing import Final
 
 from hychat.catalogue.cache import PARTIAL_SUFFIX, hub_cache_folder
 from hychat.catalogue.download import size
+from hychat.catalogue.find import known_models
 from hychat.cli.doctor.finding import Finding, Surroundings, error, ok, warn
 from hychat.config.load import what_is_said
-from hychat.domain.errors import ConfigError, HistoryError
+from hychat.domain.errors import CatalogueError, ConfigError, HistoryError
 from hychat.messages import _, ngettext
 from hychat.paths import config_file, history_file, states_folder
 
@@ -42,6 +43,17 @@ def _edit(problem: ConfigError, file: Path) -> str:
     """The command that leads to the bad value: it is a variable's, or stands in the file."""
     place = problem.message.partition(":")[0]
     return f"unset {place}" if place in os.environ else f"${{EDITOR:-nano}} {shlex.quote(str(file))}"
+
+
+def catalogue(_around: Surroundings) -> Iterator[Finding]:
+    """Whether the models that hychat knows, and the user's own, can be read."""
+    try:
+        names = [spec.name for spec in known_models()]
+    except CatalogueError as problem:
+        yield error("catalogue", problem.message, problem.hint)
+        return
+    message = ngettext("{count} model is known", "{count} models are known", len(names))
+    yield ok("catalogue", message.format(count=len(names)), names=names)
 
 
 def history(_around: Surroundings) -> Iterator[Finding]:
