@@ -248,6 +248,15 @@ def test_a_checksum_that_nobody_published_is_recorded_at_first_use(hub: Hub, cac
         list(pull_model(tried, cache, hub.endpoint))
 
 
+def test_a_new_version_on_the_hub_may_replace_the_one_that_came_first(hub: Hub, cache: Path) -> None:
+    tried = Wanted("tiny", (model_file(),))
+    for content in (BIG, Pattern(2 << 20, seed=7)):
+        hub.add(REPOSITORY, {NAME: content})
+        with pytest.raises(ModelUnusable):  # it is no GGUF; that it came is enough
+            list(pull_model(tried, cache, hub.endpoint))
+        assert records.known_checksum(REPOSITORY, NAME) == content.sha256
+
+
 def test_a_partial_file_that_is_being_fetched_is_no_leftover(hub: Hub, cache: Path) -> None:
     events = pull(model_file(), cache, endpoint=hub.endpoint)
     assert any(isinstance(event, PullProgress) for event in events)

@@ -51,10 +51,13 @@ _Result = TypeVar("_Result")
 Wait = Callable[[float], None]
 
 
-def pull(file: ModelFile, cache: Path, *, endpoint: str, wait: Wait = time.sleep) -> Generator[PullEvent, None, None]:
+def pull(
+    file: ModelFile, cache: Path, *, endpoint: str, recorded_sha256: str | None = None, wait: Wait = time.sleep
+) -> Generator[PullEvent, None, None]:
     """Fetch a file of the hub; the last event says where it is. Whoever stops iterating leaves a partial file to go on from.
 
     A file that is there already is not fetched again, and the hub is not even asked where its revision is known.
+    `recorded_sha256` is what the file had when it first came; it counts where neither catalogue nor hub have a checksum.
 
     Raises:
         HubUnreachable: There is no connection, and several tries changed nothing.
@@ -68,7 +71,9 @@ def pull(file: ModelFile, cache: Path, *, endpoint: str, wait: Wait = time.sleep
         return
     for is_last_try in (False, True):
         facts = yield from _patiently(lambda: _ask(file, endpoint), endpoint, wait)
-        target = _Target(file, facts, repository_folder(cache, file.repository or "") / "blobs" / facts.etag)
+        target = _Target(
+            file, facts, repository_folder(cache, file.repository or "") / "blobs" / facts.etag, recorded_sha256
+        )
         target.check_promise()
         try:
             with _writing_errors(cache):
@@ -105,6 +110,7 @@ class _Target:
     file: ModelFile
     facts: "FileFacts"
     blob: Path
+    recorded_sha256: str | None
 
     @property
     def partial(self) -> Path:
@@ -112,8 +118,9 @@ class _Target:
 
     @property
     def sha256(self) -> str | None:
-        """What the catalogue says, else what the hub says (the etag of a large file is its checksum)."""
-        return self.file.sha256 or (self.facts.etag if _SHA256.fullmatch(self.facts.etag) else None)
+        """What the catalogue says, else what the hub says (the etag of a large file is its checksum), else what it was."""
+        of_the_hub = self.facts.etag if _SHA256.fullmatch(self.facts.etag) else None
+        return self.file.sha256 or of_the_hub or self.recorded_sha256
 
     def check_promise(self) -> None:
         """What the hub is about to send, against what the catalogue knows.

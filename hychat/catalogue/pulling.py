@@ -1,7 +1,8 @@
 """From what a user names to files on this machine that are known to load."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hychat.catalogue import records
@@ -118,18 +119,14 @@ def pull_model(model: Wanted, cache: Path, endpoint: str) -> Iterator[PullEvent]
         )
     fetched: list[ModelFile] = []
     for file in model.files:
-        for event in pull(_with_known_checksum(file), cache, endpoint=endpoint):
+        recorded = records.known_checksum(file.repository or "", file.file)
+        for event in pull(file, cache, endpoint=endpoint, recorded_sha256=recorded):
             if isinstance(event, PullDone) and event.sha256:
                 fetched.append(file)
-                if file.sha256 is None:
+                with suppress(OSError):  # the file counts, not the note
                     records.remember_checksum(file.repository or "", file.file, event.sha256)
             yield event
     _audit(model, cache, fetched)
-
-
-def _with_known_checksum(file: ModelFile) -> ModelFile:
-    known = file.sha256 or records.known_checksum(file.repository or "", file.file)
-    return replace(file, sha256=known)
 
 
 def _audit(model: Wanted, cache: Path, fetched: Sequence[ModelFile]) -> None:

@@ -33,7 +33,7 @@ def accept(licence: str) -> None:
 
 def known_checksum(repository: str, file: str) -> str | None:
     """The SHA-256 that a file had when it first came."""
-    return _read(_CHECKSUMS).get(f"{repository}/{file}")
+    return _read(_CHECKSUMS).get(f"{repository}/{file}") or None
 
 
 def remember_checksum(repository: str, file: str, sha256: str) -> None:
@@ -43,6 +43,16 @@ def remember_checksum(repository: str, file: str, sha256: str) -> None:
         OSError: It cannot be written.
     """
     _add(_CHECKSUMS, f"{repository}/{file}", sha256)
+
+
+def forget_checksum(repository: str, file: str) -> None:
+    """Take a file as new when it comes again.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if known_checksum(repository, file):
+        _add(_CHECKSUMS, f"{repository}/{file}", "")
 
 
 def _read(section: str) -> Mapping[str, str]:

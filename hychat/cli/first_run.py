@@ -123,12 +123,12 @@ def _fetch(name: str, output: Output) -> None:
     try:
         PullView(output).show(pull_model(model, hub_cache_folder(), endpoint))
     except (HubUnreachable, LicenceNotAccepted) as error:
-        if not is_installed(STARTER):
-            raise type(error)(error.message, hint=f"{error.hint}\n{_without_the_hub()}") from error
-        raise
+        raise type(error)(error.message, hint=f"{error.hint}\n{_without_the_hub()}") from error
 
 
 def _without_the_hub() -> str:
+    if is_installed(STARTER):
+        return _("Without it, a small model answers: hychat -m starter")
     return _("Without the hub, or without that licence, a small model begins. {how}").format(
         how=how_to_install(find(STARTER))
     )

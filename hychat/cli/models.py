@@ -141,6 +141,7 @@ def rm(models: _Names, *, yes: _Yes = False) -> None:
     from hychat.catalogue.cache import hub_cache_folder, remove
     from hychat.catalogue.download import size
     from hychat.catalogue.find import locate
+    from hychat.catalogue.records import forget_checksum
     from hychat.cli.pulling import ask_yes
 
     output = Output.of_process()
@@ -161,6 +162,8 @@ def rm(models: _Names, *, yes: _Yes = False) -> None:
             continue
         repository, files = place
         freed = sum(remove(cache, repository, file) for file in files)
+        for file in files:
+            forget_checksum(repository, file)
         if (projector := local.spec.projector) is not None:
             freed += remove(cache, projector.repository or "", projector.file)
         output.note(_("Deleted {name}: {size} are free again.").format(name=name, size=size(freed)))
