@@ -36,12 +36,6 @@ class Wanted:
         """Its licence, where the catalogue knows it."""
         return self.spec.licence if self.spec else None
 
-    @property
-    def bytes(self) -> int | None:
-        """Of all files; None where a size is not known."""
-        sizes = [file.bytes for file in self.files]
-        return sum(size for size in sizes if size) if all(sizes) else None
-
 
 def wanted(name: str, endpoint: str) -> Wanted:
     """What to fetch for a name of the catalogue or of the hub; asks the hub where the name leaves a choice.

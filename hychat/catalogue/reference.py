@@ -48,7 +48,7 @@ def choose(names: Sequence[str], choice: str) -> str | None:
 
     Of a split model it is the first part. None where nothing fits.
     """
-    models = [name for name in names if is_first_part(name) and _PROJECTOR not in name.lower()]
+    models = [name for name in names if is_first_part(name) and not is_projector(name)]
     if choice:
         exact = [name for name in names if choice in {name, name.rpartition("/")[2]}]
         return next(iter(exact), None) or next((name for name in models if is_quantized_as(name, choice)), None)
@@ -68,6 +68,11 @@ def is_first_part(name: str) -> bool:
     """Whether a file is a whole model, or the first part of one."""
     part = _PART.search(name)
     return part is None or int(part[1]) == 1
+
+
+def is_projector(name: str) -> bool:
+    """Whether a file is the part of an image model that sees, by llama.cpp's naming."""
+    return _PROJECTOR in name.lower()
 
 
 def all_parts(name: str) -> list[str]:

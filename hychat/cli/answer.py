@@ -1,7 +1,6 @@
 """One question, one answer: from what was typed and piped to a turn of chat."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from hychat.cli.details import loading, tell_answer
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output, Verbosity
 from hychat.cli.reader import Wishes, read_turn
-from hychat.cli.stdin import read_file, read_stdin
+from hychat.cli.stdin import can_ask, read_file, read_stdin
 from hychat.cli.streams import OutputClosed
 from hychat.config.load import load
 from hychat.domain.cancel import CancelToken
@@ -87,7 +86,7 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
 
 def _model(name: str | None, output: Output) -> str:
     """The model to ask: nearly always one that is named and here."""
-    if name is not None and not (output.stderr.is_terminal and sys.stdin and sys.stdin.isatty()):
+    if name is not None and not can_ask(output):
         return name
     from hychat.cli.first_run import model_at_hand
 

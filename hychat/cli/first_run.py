@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from hychat.catalogue.find import DEFAULT, STARTER, find, how_to_install, installed_path, is_installed
 from hychat.cli.output import Output
 from hychat.cli.pulling import ask_yes
+from hychat.cli.stdin import can_ask
 from hychat.domain.errors import HubUnreachable, LicenceNotAccepted, ModelNotFound
 from hychat.messages import _
 
@@ -26,7 +27,7 @@ def model_at_hand(name: str | None, output: Output) -> str:
     """
     if name is None:
         return _one_to_begin_with(output)
-    if _can_ask(output) and (spec := _missing(name)) is not None:
+    if can_ask(output) and (spec := _missing(name)) is not None:
         output.report(_offer(spec))
         if ask_yes(_("Fetch it now?"), output):
             _fetch(spec.name, output)
@@ -42,10 +43,6 @@ def _missing(name: str) -> "ModelSpec | None":
     return spec if installed_path(spec) is None and any(file.repository for file in spec.files) else None
 
 
-def _can_ask(output: Output) -> bool:
-    return bool(sys.stdin and sys.stdin.isatty() and output.stderr.is_terminal)
-
-
 def _one_to_begin_with(output: Output) -> str:
     """On a terminal the user chooses, once; a pipe is answered by the starter where there is one.
 
@@ -56,7 +53,7 @@ def _one_to_begin_with(output: Output) -> str:
     if is_installed(DEFAULT):
         return DEFAULT
     has_starter = is_installed(STARTER)
-    if _can_ask(output):
+    if can_ask(output):
         return _chosen(output, has_starter=has_starter)
     if has_starter:
         output.note(

@@ -12,6 +12,7 @@ import typer
 from hychat.cli import typed
 from hychat.cli.commands import Command, Group
 from hychat.cli.output import Output
+from hychat.cli.stdin import can_ask
 from hychat.domain.errors import ModelNotFound, UsageError
 from hychat.messages import _
 
@@ -28,7 +29,6 @@ app = typer.Typer(
 )
 
 _argument = partial(typer.Argument, metavar=_("MODEL"), autocompletion=typed.model_names)
-_Name = Annotated[str, _argument(help=_("A name of the list, or hf:owner/repository[:quantization or file]."))]
 _Names = Annotated[list[str], _argument(help=_("Names of models, as `hychat models list` writes them."))]
 _AnyName = Annotated[str, _argument(help=_("A name, hf:owner/repository[:quantization or file], or a path."))]
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
@@ -154,7 +154,7 @@ def rm(models: _Names, *, yes: _Yes = False) -> None:
                 _("{path} was not fetched by hychat; it stays.").format(path=local.path),
                 hint=_("Delete it yourself, or uninstall the package that brought it."),
             )
-        if not yes and not _can_ask(output):
+        if not yes and not can_ask(output):
             hint = _("To delete without being asked: hychat models rm --yes {name}")
             raise UsageError(_("Nothing was deleted."), hint=hint.format(name=name))
         if not yes and not ask_yes(_("Delete {name}?").format(name=name), output):
@@ -185,7 +185,7 @@ def prune(*, yes: _Yes = False) -> None:
         kind = _("partial download") if leftover.is_partial else _("no longer used")
         output.report(f"{size(leftover.bytes):>9}  {kind}  {leftover.path}")
     question = _("Delete them ({size} in all)?").format(size=size(sum(leftover.bytes for leftover in found)))
-    if not yes and not _can_ask(output):
+    if not yes and not can_ask(output):
         raise UsageError(
             _("Nothing was deleted."), hint=_("To delete them without being asked: hychat models prune --yes")
         )
@@ -210,7 +210,7 @@ def _rows() -> Iterable[_Row]:
     from hychat.catalogue.cache import cached_files, hub_cache_folder
     from hychat.catalogue.find import installed_path, known_models
     from hychat.catalogue.fits import fit
-    from hychat.catalogue.reference import is_first_part
+    from hychat.catalogue.reference import is_first_part, is_projector
     from hychat.engine.memory import machine_memory
 
     memory = machine_memory()
@@ -232,7 +232,7 @@ def _rows() -> Iterable[_Row]:
             needs,
         )
     for cached in cached_files(hub_cache_folder()):
-        if cached.path not in listed and is_first_part(cached.file) and "mmproj" not in cached.file.lower():
+        if cached.path not in listed and is_first_part(cached.file) and not is_projector(cached.file):
             name = f"hf:{cached.repository}:{cached.file}"
             yield _Row(name, Path(cached.file).stem, str(cached.path), cached.bytes, None, None)
 
@@ -340,9 +340,3 @@ def _place_in_cache(path: Path, cache: Path) -> tuple[str, list[str]] | None:
         if cached.path == path:
             return cached.repository, all_parts(cached.file)
     return None
-
-
-def _can_ask(output: Output) -> bool:
-    import sys
-
-    return bool(sys.stdin and sys.stdin.isatty() and output.stderr.is_terminal)

@@ -10,6 +10,7 @@ from hychat.catalogue import records
 from hychat.catalogue.download import size
 from hychat.cli.output import Output
 from hychat.cli.plain import printable
+from hychat.cli.stdin import can_ask
 from hychat.domain.model import Licence
 from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted, PullWaiting
 from hychat.messages import _, language
@@ -135,7 +136,7 @@ def terms_of(licence: Licence) -> str:
 
 
 def _says_yes(licence: Licence, output: Output) -> bool:
-    if not (sys.stdin and sys.stdin.isatty() and output.stderr.is_terminal):
+    if not can_ask(output):
         return False
     output.report(terms_of(licence))
     return ask_yes(_("Do you agree?"), output)

@@ -4,13 +4,16 @@ import errno
 import os
 import select
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hychat.cli.typed import readable
 from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.errors import InputUnreadable
 from hychat.domain.message import FilePart
 from hychat.messages import _
+
+if TYPE_CHECKING:
+    from hychat.cli.output import Output
 
 STDIN_NAME: Final = "stdin"
 _READ_BYTES: Final = 1 << 16
@@ -87,3 +90,8 @@ def _read(descriptor: int) -> bytes:
 
 def _part(text: str, name: str, source: str | None) -> FilePart:
     return FilePart(Attachment(AttachmentKind.TEXT, name, "text/plain", text=text, source=source))
+
+
+def can_ask(output: "Output") -> bool:
+    """Whether somebody sits at the terminal who can be asked something."""
+    return stdin_is_terminal() and output.stderr.is_terminal
