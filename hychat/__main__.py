@@ -10,7 +10,7 @@ TYPE_CHECKING = False  # typing itself would cost 5 ms before the child can star
 if TYPE_CHECKING:
     from hychat.engine.spawn import Spawned
 
-_WITHOUT_ENGINE = {"config", "history"}
+_WITHOUT_ENGINE = {"config", "history", "models"}
 _ONLY_TELLS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}
 _INTERRUPTED = 130
 
@@ -42,7 +42,7 @@ def _ignore_ctrl_c() -> None:
 def wants_engine(arguments: list[str]) -> bool:
     """Whether a model will be asked, as far as a glance can tell; a wrong yes costs nothing but the start."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    is_question = arguments[0] not in _WITHOUT_ENGINE if arguments else not os.isatty(0)
+    is_question = not arguments or arguments[0] not in _WITHOUT_ENGINE
     return is_question and _ONLY_TELLS.isdisjoint(options) and "_HYCHAT_COMPLETE" not in os.environ
 
 

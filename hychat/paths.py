@@ -2,6 +2,7 @@
 
     config_file()               config.yaml
     user_catalogue_folder()     the user's own models, beside it
+    user_themes_folder()        the user's own themes, beside it
     data_folder()               what cannot be made again
     history_file()              the conversations, in it
     cache_folder()              what can be made again
@@ -9,10 +10,16 @@
     log_file()                  what the engine says
 
 Nothing is created by asking; `private_folder` makes a folder when something is first written into it.
+All raise ConfigError where they lie in the user's home folder, and nothing says where that is.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from hychat.domain.errors import ConfigError
+from hychat.messages import _
 
 if TYPE_CHECKING:
     from platformdirs import PlatformDirs
@@ -26,14 +33,37 @@ def _user() -> "PlatformDirs":
     return PlatformDirs("hychat", appauthor=False)
 
 
+@contextmanager
+def home_needed() -> Iterator[None]:
+    """Tell what is missing where the user's home folder is asked for.
+
+    Raises:
+        ConfigError: Nothing says where it is, as in a container that runs as a user it does not know.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # of pathlib and platformdirs
+        raise ConfigError(
+            _("Your home folder is not known: HOME is not set."), hint="export HOME=/path/to/folder"
+        ) from error
+
+
+@home_needed()
 def config_file() -> Path:
     """The user's settings."""
     return _user().user_config_path / "config.yaml"
 
 
+@home_needed()
 def user_catalogue_folder() -> Path:
     """Catalogue files of the user's own."""
     return _user().user_config_path / "catalogue"
+
+
+@home_needed()
+def user_themes_folder() -> Path:
+    """Themes of the user's own."""
+    return _user().user_config_path / "themes"
 
 
 def data_folder() -> Path:
@@ -46,6 +76,7 @@ def history_file() -> Path:
     return data_folder() / "history.sqlite3"
 
 
+@home_needed()
 def cache_folder() -> Path:
     """What may be deleted at any time."""
     return _user().user_cache_path
@@ -56,6 +87,7 @@ def states_folder() -> Path:
     return cache_folder() / "states"
 
 
+@home_needed()
 def log_file() -> Path:
     """What llama.cpp and the engine's process say."""
     return _user().user_log_path / "engine.log"

@@ -1,6 +1,7 @@
 """Puts the parts together: settings in, a session with its engine and its history out. No logic of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from hychat.catalogue.find import default_model_name, locate
 from hychat.config.schema import Config
@@ -23,27 +24,53 @@ ECHO = "echo"
 class Runtime:
     """The parts of one run. `close` ends what was opened."""
 
-    def __init__(self, config: Config, *, spawned: Spawned | None = None, slots: int = 4) -> None:
-        """`spawned` is an engine process that is already starting; `slots` is how many answers may be written at once."""
+    def __init__(
+        self,
+        config: Config,
+        *,
+        spawned: Spawned | None = None,
+        slots: int = 4,
+        open_engine: Callable[[str], Engine] | None = None,
+    ) -> None:
+        """`spawned` is an engine process that is already starting; `slots` is how many answers may be written at once.
+
+        `open_engine` finds the engine of a model by its name, in the place of what is on this machine.
+        """
         self.config = config
         self._slots = slots
         self._child = Child(spawned) if spawned else None
+        self._open = open_engine or self._open_engine
         self._engine: Engine | None = None
+        self._model = ""
+        """The engine's, by the name it was asked for."""
         self._history: HistoryStore | None = None
 
     def model_name(self, conversation: Conversation | None = None) -> str:
-        """The model to use: the conversation's own, else the one that was set, else the default."""
-        return (conversation.model if conversation else "") or self.config.model or default_model_name()
+        """The model to use: the one that runs, else the conversation's own, else the one that was set, else the default."""
+        own = conversation.model if conversation else ""
+        return self._model or own or self.config.model or default_model_name()
 
     def engine(self, model: str) -> Engine:
-        """The engine for a model, not yet loaded; the same one every time.
+        """The engine for a model, not yet loaded; the same one every time. Another model takes the place of the first.
 
         Raises:
-            ModelNotFound: The model is not on this machine.
+            ModelNotFound: The model is not on this machine; the engine there was goes on.
         """
-        if self._engine is None:
-            self._engine = self._open_engine(model)
+        if self._engine is None or model != self._model:
+            engine, old = self._open(model), self._engine
+            self._engine, self._model = engine, model
+            if old is not None:
+                old.close()
         return self._engine
+
+    def switch_model(self, model: str) -> None:
+        """End the engine and use another model from now on; the sessions made before have no engine any more.
+
+        Raises:
+            ModelNotFound: The model is not on this machine; the engine there was goes on.
+        """
+        self.engine(model)
+        self.config = replace(self.config, model=model)
 
     def _open_engine(self, model: str) -> Engine:
         if model == ECHO:
@@ -67,7 +94,7 @@ class Runtime:
         )
 
     def _states(self, model: str) -> KvStates | None:
-        return None if model == ECHO else KvStates(states_folder(), locate(model).path)
+        return KvStates(states_folder(), locate(model).path) if isinstance(self._engine, EngineProcess) else None
 
     def history(self) -> HistoryStore:
         """The conversations on disk."""
@@ -76,16 +103,18 @@ class Runtime:
         return self._history
 
     def session(self, conversation: Conversation | None = None) -> ChatSession:
-        """A chat that goes on with a conversation, or a new one.
+        """A chat that goes on with a conversation, or a new one; in one run, all with the same engine.
 
         Raises:
             ModelNotFound: The model is not on this machine.
         """
         config = self.config
         model = self.model_name(conversation)
+        engine = self.engine(model)
+        conversation = conversation or Conversation(system=config.system)
         return ChatSession(
-            self.engine(model),
-            conversation or Conversation(model=model, system=config.system),
+            engine,
+            replace(conversation, model=model),
             settings=config.generation,
             style=config.style,
             store=self.history() if config.save else None,
@@ -96,8 +125,7 @@ class Runtime:
         self, prompt_tokens: int, generated_tokens: int, repetitions: int
     ) -> tuple[str, Mapping[str, str], BenchResult]:
         """The model's name, what the engine says of itself, and its speed. Raises as the engine's `open`."""
-        engine = self._open_engine(self.model_name())
-        self._engine = engine
+        engine = self.engine(self.model_name())
         model = result_of(engine.open(CancelToken()))
         return (
             model.name,

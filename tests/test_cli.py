@@ -131,6 +131,7 @@ except ChildProcessError:
         (["--lang", "zh", "history", "list"], True),  # a wrong yes costs nothing but the start
         (["history", "list"], False),
         (["config", "show"], False),
+        (["models", "list"], False),
         (["why", "--help"], False),
         (["-h"], False),
         (["--version"], False),
@@ -195,7 +196,7 @@ def test_version() -> None:
         ("history show 12345", "No conversation has the id 12345."),
         ("history list -l 0", "--limit must be a whole number from 1 on."),
         ("history list -l many", "--limit must be a whole number from 1 on."),
-        ("history export --format odt 12345", "--format must be one of markdown, json."),
+        ("history export --format odt 12345", "--format must be one of markdown, json, html."),
         ("config set temprature 0.5", "config set: there is no key temprature."),
         ("config set temperature 2", "config set: temperature must be a number from 0.1 to 1.0, not 2."),
         ("config show temperature", "hychat config show does not take temperature."),

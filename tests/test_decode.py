@@ -13,7 +13,7 @@ from hychat.engine.llama.context import Context
 from hychat.engine.llama.detokenizer import Detokenizer
 from hychat.engine.llama.loops import LONGEST_PERIOD_TOKENS, LoopDetector
 from hychat.engine.llama.model import Model
-from hychat.engine.prompt.segments import control
+from hychat.engine.prompt.segments import control, plain
 from tests.desk import GREEDY, WARM, WILD, Desk, chatml
 
 STORY = chatml("Tell me a long story about a dragon and a village.")
@@ -504,6 +504,15 @@ def test_a_character_that_an_answer_breaks_off_in_is_left_out(desk: Desk) -> Non
     assert desk.tokens(number)[2] == 2
     assert "\ufffd" not in desk.text(number)
     assert len(desk.text(number)) <= 1
+
+
+def test_an_answer_that_breaks_off_in_a_character_is_gone_on_with_before_it(desk: Desk) -> None:
+    first = desk.ask(CAPITAL, GREEDY._replace(grammar='root ::= "a𝔘𝔫𝔦"', max_tokens=2))
+    desk.work()
+    assert desk.text(first) == "a"
+    second = desk.ask((*CAPITAL, plain("a")), GREEDY._replace(max_tokens=1))
+    desk.work()
+    assert desk.tokens(second)[0] == desk.tokens(first)[0] + 1
 
 
 def written(model: Model, tokens: list[int]) -> str:

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import pytest
 
+from hychat.cli.doctor import nvidia as nvidia_smi
+from hychat.cli.doctor.access import Barrier, barrier
 from hychat.cli.doctor.checks import CHECKS, survived
 from hychat.cli.doctor.engine import nvidia
 from hychat.cli.doctor.finding import Finding, Status, Surroundings
@@ -27,7 +29,7 @@ from hychat.engine.install import MINIMUM_VERSION, PACKAGE, cuda_wheel_for, inst
 from hychat.engine.plan import Device
 from hychat.engine.unavailable import not_loadable
 from hychat.paths import config_file, history_file, states_folder
-from tests.programs import ROOT, Ended, Terminal, run_hychat
+from tests.programs import ROOT, Ended, Terminal, run_hychat, run_script
 
 AROUND: Final = Surroundings(Stream(None), None, "")
 SMI_TABLE: Final = "| NVIDIA-SMI 550.90.07   Driver Version: 550.90.07   CUDA Version: 12.4 |"
@@ -78,6 +80,20 @@ def test_the_words_are_coloured_on_a_terminal_only() -> None:
         assert terminal.end() == 0
         assert "\x1b[" not in terminal.written
     assert "\x1b" not in doctor().out
+
+
+def test_lines_fit_the_terminal_and_commands_stay_whole() -> None:
+    file = written(config_file(), "style: loud\n")
+    with Terminal.running("doctor", columns=60) as terminal:
+        assert terminal.end() == 1
+        lines = terminal.written.splitlines()
+    (fix,) = [line for line in lines if line.startswith("       fix: ")]
+    assert fix.endswith(str(file))
+    assert all(len(line) <= 60 or " " not in line.strip() for line in lines if line != fix and "\x1b" not in line)
+
+
+def test_a_pipe_that_nobody_reads_is_no_trouble() -> None:
+    assert run_script("$HYCHAT doctor --json | true").error == ""
 
 
 def test_it_leaves_no_trace(tmp_path: Path) -> None:
@@ -278,12 +294,44 @@ def test_no_driver_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert nvidia_driver("no-such-library.so", tmp_path / "none") is None
 
 
-@pytest.mark.parametrize("script", ["exit 9", "echo nothing of use", "printf '\\377\\376'"])
-def test_a_broken_nvidia_smi_is_no_driver(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(tmp_path / "nvidia-smi", f"#!/bin/sh\n{script}\n").chmod(0o755)
+@pytest.mark.parametrize("script", ["#!/bin/sh\necho nothing of use", "#!/bin/sh\nprintf '\\377\\376'", "no program"])
+def test_an_nvidia_smi_that_tells_nothing_is_no_driver(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "nvidia-smi", script).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert nvidia_driver("no-such-library.so", tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18", "version mismatch"),
+        ("echo 'No devices were found' >&2; exit 6", "No devices were found"),
+        ("exit 9", "exit code 9"),
+        ("exec /bin/sleep 60", "does not answer"),
+    ],
+)
+def test_a_driver_that_does_not_work_is_told_with_the_words_of_nvidia_smi(
+    script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "nvidia-smi", f"#!/bin/sh\n{script}\n").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(nvidia_smi, "_SMI_SECONDS", 0.5)
+
+    driver = nvidia_driver("no-such-library.so", tmp_path / "none")
+    (finding,) = nvidia(build("CPU"), (), driver)
+
+    assert finding.status is Status.WARN
+    assert words in finding.message
+    assert "Restart" in finding.fix
+
+
+def test_a_driver_older_than_every_build_is_to_be_renewed() -> None:
+    (finding,) = nvidia(build("CPU"), (), NvidiaDriver("390.1", (9, 1)))
+
+    assert "CUDA 11.8" in finding.fix
 
 
 @pytest.mark.skipif(nvidia_driver() is not None, reason="this machine's own driver would be found")
@@ -342,6 +390,71 @@ def test_a_config_that_cannot_be_read_is_an_error_with_its_place(text: str, plac
     assert finding["fix"].endswith(str(file))
 
 
+def test_the_nearest_key_is_named_above_the_command() -> None:
+    file = written(config_file(), "mdel: starter\n")
+
+    first, last = found(doctor("--json"), "config")["fix"].splitlines()
+
+    assert "nearest key is model" in first
+    assert last.endswith(str(file))
+
+
+@pytest.mark.parametrize(
+    ("check", "variable", "status"),
+    [("history", "XDG_DATA_HOME", "error"), ("models", "HF_HUB_CACHE", "warn"), ("states", "XDG_CACHE_HOME", "warn")],
+)
+def test_a_file_where_a_folder_belongs_is_told_with_the_variable(
+    check: str, variable: str, status: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "file", "")
+
+    finding = found(doctor("--json", **{variable: str(file)}), check)
+
+    assert (finding["status"], finding["message"]) == (status, f"{file} is a file, not a folder")
+    assert f"export {variable}=" in finding["fix"]
+
+
+def test_what_is_open_has_no_barrier(tmp_path: Path) -> None:
+    assert barrier(tmp_path / "not" / "yet" / "there") is None
+    assert barrier(written(tmp_path / "file", ""), is_file=True) is None
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that may not be written; said by `access`, for nothing is closed to root."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder or not mode & os.W_OK)
+    return folder
+
+
+def test_ones_own_closed_folder_is_to_be_opened(closed_folder: Path) -> None:
+    closed = barrier(closed_folder / "below" / "it")
+
+    assert closed == Barrier(closed_folder)
+    assert str(closed) == f"you may not write to {closed_folder}"
+    assert closed.way_in("ANY") == f"chmod u+rwX {closed_folder}"
+
+
+def test_what_somebody_else_left_in_ones_home_is_to_be_taken_over(
+    closed_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: -1)
+    monkeypatch.setenv("HOME", str(closed_folder.parent))
+
+    assert Barrier(closed_folder).way_in("ANY") == f"sudo chown -R $USER {closed_folder}"
+
+
+@pytest.mark.parametrize("home", ["/", "", "/nonexistent"])
+def test_what_is_outside_of_ones_home_is_left_alone(
+    home: str, closed_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: -1)
+    monkeypatch.setenv("HOME", home)
+
+    assert Barrier(closed_folder).way_in("HF_HUB_CACHE").endswith("export HF_HUB_CACHE=/path/to/folder")
+
+
 def test_a_bad_variable_is_to_be_unset() -> None:
     assert found(doctor("--json", HYCHAT_TEMPERATURE="hot"), "config")["fix"] == "unset HYCHAT_TEMPERATURE"
 
@@ -371,7 +484,7 @@ def test_a_history_that_is_none_is_an_error() -> None:
 
     assert (ended.code, found(ended, "history")["status"]) == (1, "error")
     assert str(history_file()) in found(ended, "history")["message"]
-    assert found(ended, "history")["fix"]
+    assert found(ended, "history")["fix"] == f"mv {history_file()} {history_file()}.damaged"
 
 
 def test_a_history_with_a_damaged_page_is_an_error() -> None:
@@ -428,7 +541,7 @@ def test_a_terminal_is_described() -> None:
 def test_a_terminal_that_can_little_is_told(env: dict[str, str], columns: int, fix: str) -> None:
     with Terminal.running("doctor", columns=columns, env=env) as terminal:
         assert terminal.end() == 0
-        assert fix in terminal.written
+        assert fix in " ".join(terminal.written.split())
 
 
 # The network
@@ -509,7 +622,18 @@ def test_a_mirror_that_is_ill_is_a_warning(hub: str, ailing_hub: str) -> None:
 def test_offline_asks_nobody(nobody: str) -> None:
     ended = online(nobody, nobody, HF_HUB_OFFLINE="1")
 
-    assert (ended.code, found(ended, "hub")["fix"]) == (0, "unset HF_HUB_OFFLINE")
+    assert (ended.code, found(ended, "hub")["fix"]) == (0, "Leave out --offline; unset HF_HUB_OFFLINE")
+
+
+@pytest.mark.parametrize(
+    ("said", "fix"), [("file", "hychat config set offline false"), ("env", "unset HYCHAT_OFFLINE")]
+)
+def test_who_said_offline_is_told(said: str, fix: str, nobody: str) -> None:
+    if said == "file":
+        written(config_file(), "offline: yes\n")
+    ended = online(nobody, nobody, **({"HYCHAT_OFFLINE": "1"} if said == "env" else {}))
+
+    assert found(ended, "hub")["fix"] == fix
 
 
 def test_without_online_nobody_is_asked(nobody: str) -> None:

@@ -1,8 +1,10 @@
-"""Conversations as Markdown and JSON."""
+"""Conversations as Markdown, HTML and JSON."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,8 @@ from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.choices import Style
 from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Conversation, FilePart, ImagePart, Message, Role, TextPart, ThoughtPart
-from hychat.session.export import to_json, to_markdown
+from hychat.messages import choose_language
+from hychat.session.export import to_html, to_json, to_markdown
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 NOTES = Attachment(AttachmentKind.TEXT, "notes.py", "text/x-python", text="print(1)\n", source="/home/a/notes.py")
@@ -212,3 +215,137 @@ def test_a_files_name_cannot_leave_its_line(name: str) -> None:
 
 def test_a_title_of_several_lines_is_one_heading() -> None:
     assert to_markdown(Conversation(title="one\n# two")).startswith("# one # two\n")
+
+
+def answer_as_html(text: str) -> str:
+    """The page of a chat in which this was answered."""
+    return to_html(chat_of("hi", text))
+
+
+class Outline(HTMLParser):
+    """Tags as they open, the text between them, and whether each was closed in its turn."""
+
+    VOID = frozenset({"meta", "img", "br", "hr"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def names(self) -> list[str]:
+        return [name for name, _attributes in self.tags]
+
+
+def test_html_reads_as_a_page() -> None:
+    outline = Outline(to_html(CHAT))
+    assert not outline.open
+    words = ("A file", "Started: 2026-03-04 12:00 UTC", "Be brief.", "你好, what is this?", "a script", "A script.")
+    assert [word for word in words if word not in outline.text] == []
+    assert [name for name in outline.names() if name == "article"] == ["article", "article"]
+
+
+def test_html_folds_thoughts_files_and_the_system_text() -> None:
+    page = to_html(CHAT)
+    assert re.findall(r"<details><summary>(.*?)</summary>", page) == ["System", "File: notes.py", "Thought"]
+
+
+def test_html_renders_code_and_tables() -> None:
+    page = answer_as_html("```py\nif 1 < 2: pass\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |")
+    assert '<pre><code class="language-py">if 1 &lt; 2: pass\n</code></pre>' in page
+    assert "<td>2</td>" in page
+
+
+def test_html_shows_a_question_as_it_was_typed() -> None:
+    page = to_html(chat_of("# not a heading\n  <b>kept</b>", "ok"))
+    assert '<p class="said"># not a heading\n  &lt;b&gt;kept&lt;/b&gt;</p>' in page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "[x](javascript:alert(1))",
+        "[x](JaVaScRiPt:alert(1))",
+        "[x](&#106;avascript:alert(1))",
+        "<javascript:alert(1)>",
+        "[x](data:text/html,hi)",
+        "[x](file:///etc/passwd)",
+        "[x](vbscript:x)",
+        "![x](https://example.com/seen.png)",
+        "![x](javascript:alert(1))",
+        '<img src=x onerror="alert(1)">',
+        "```<script>\n</code></pre><script>\n```",
+        "[x]: javascript:alert(1)\n\n[x]",
+        "[x](//example.com/a)",
+    ],
+)
+def test_html_holds_nothing_that_runs_or_loads(text: str) -> None:
+    outline = Outline(answer_as_html(text))
+    assert not {"script", "img", "link", "iframe", "object"} & {*outline.names()}
+    assert not any(attributes.get("href") for _name, attributes in outline.tags)
+    assert not any(key.startswith("on") for _name, attributes in outline.tags for key in attributes)
+
+
+def test_html_keeps_links_to_pages() -> None:
+    links = [each for name, each in Outline(answer_as_html("[x](https://example.com/?a=1&b)")).tags if name == "a"]
+    assert links == [{"href": "https://example.com/?a=1&b"}]
+
+
+def test_html_holds_the_pictures_themselves() -> None:
+    pictures = [attributes for name, attributes in Outline(to_html(CHAT)).tags if name == "img"]
+    assert pictures == [{"alt": "cat.png", "src": "data:image/png;base64,iVBORw=="}]
+
+
+def test_html_asks_nothing_of_any_host() -> None:
+    page = to_html(CHAT)
+    assert "default-src 'none'" in page
+    assert re.search(r"url\(|@import|https?:", page) is None
+
+
+def test_html_follows_a_dark_screen() -> None:
+    assert "color-scheme: light dark" in to_html(CHAT)
+
+
+def test_html_says_why_an_answer_is_not_whole() -> None:
+    page = to_html(Conversation(messages=(replace(ANSWER, stop=StopReason.CANCELLED),)))
+    assert "This answer was stopped by the user." in page
+
+
+def test_html_is_told_in_the_users_language() -> None:
+    choose_language("zh")
+    assert '<html lang="zh-CN">' in to_html(CHAT)
+
+
+def test_half_a_character_does_not_keep_a_page_from_being_written() -> None:
+    assert to_html(chat_of("\ud83d", "\ud83d x")).encode()
+
+
+MARKUP = st.sampled_from(
+    [*"<>&\"'`[]()!*_~|\n -#:", "a", "](", "javascript:", "http://", "```", "</", "&#", "[]", "//"]
+)
+
+
+@given(st.lists(MARKUP, max_size=30).map("".join))
+def test_no_text_breaks_out_of_its_place(text: str) -> None:
+    outline = Outline(to_html(replace(chat_of(text, text), title=text)))
+    assert not outline.open
+    assert not {"script", "img"} & {*outline.names()}
+    links = [str(attributes["href"]) for name, attributes in outline.tags if name == "a"]
+    assert all(link.lower().startswith(("http:", "https:", "mailto:", "#")) for link in links)

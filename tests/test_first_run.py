@@ -110,9 +110,8 @@ def test_the_starter_can_be_chosen_once_and_for_all() -> None:
         assert "choice" not in terminal.written
 
 
-def test_where_the_hub_cannot_be_reached_the_way_to_the_starter_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_hub_cannot_be_reached_the_way_to_the_starter_is_told() -> None:
     catalogue(has_starter=False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with (
         nobody_listens() as nowhere,
         Terminal.running(*QUESTION, columns=WIDE, env={"HF_ENDPOINT": nowhere}) as terminal,
@@ -132,3 +131,56 @@ def test_a_model_that_is_named_and_not_here_is_offered(hub: Hub) -> None:
         terminal.type("n\n")
         assert terminal.end() == 3
     assert not hub.requests
+
+
+@pytest.mark.parametrize(
+    ("flags", "env"),
+    [(["--offline"], {}), ([], {"HYCHAT_OFFLINE": "yes"}), ([], {"HF_HUB_OFFLINE": "1"})],
+)
+def test_offline_nothing_is_offered(flags: list[str], env: dict[str, str], hub: Hub) -> None:
+    catalogue(has_starter=False)
+    with Terminal.running(*flags, *QUESTION, columns=WIDE, env=env) as terminal:
+        assert terminal.end() == 3
+        assert "choice" not in terminal.written
+        assert "hychat[starter]" in terminal.written
+    assert not hub.requests
+
+
+def test_offline_stands_in_the_config_file_too(hub: Hub) -> None:
+    catalogue(has_starter=False)
+    assert run_hychat("config", "set", "offline", "true").code == 0
+    assert run_hychat("--yes", *QUESTION).code == 3
+    assert not hub.requests
+
+
+def test_offline_a_terminal_is_answered_by_the_starter() -> None:
+    with Terminal.running("--offline", *QUESTION, columns=WIDE) as terminal:
+        assert terminal.end() == 0
+        assert "choice" not in terminal.written
+
+
+def test_a_yes_fetches_and_answers_in_a_pipe_where_the_licence_is_accepted_too(hub: Hub) -> None:
+    catalogue()
+    answered = run_hychat("--yes", "--accept-licence", *QUESTION)
+    assert answered.code == 0, answered.error
+    assert "Strict Licence" in answered.error
+    assert hub.requests
+
+
+@pytest.mark.parametrize("named", [[], ["-m", "hunyuan-0.5b"]])
+def test_a_yes_alone_agrees_to_no_licence(named: list[str], hub: Hub) -> None:
+    catalogue()
+    refused = run_hychat("--yes", *named, *QUESTION)
+    assert refused.code == 3
+    assert "--accept-licence" in refused.error
+    assert not any("resolve" in request.path for request in hub.requests)
+
+
+def test_a_yes_on_a_terminal_still_has_the_licence_asked(hub: Hub) -> None:
+    catalogue()
+    with Terminal.running("-y", *QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Do you agree?")
+        terminal.type("n\n")
+        assert terminal.end() == 3
+        assert "choice" not in terminal.written
+    assert not any("resolve" in request.path for request in hub.requests)

@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hychat.cli.output import Output, Verbosity
-from hychat.cli.plain import PlainWriter, printable
+from hychat.cli.plain import PlainWriter
 from hychat.cli.progress import PATIENCE_SECONDS, ProgressLine
 from hychat.cli.streams import OutputClosed, Stream
 from hychat.domain.errors import HychatError, ModelNotFound
+from hychat.domain.text import printable
 from tests.terminals import FakeTerminal
 
 ROOT = Path(__file__).parents[1]

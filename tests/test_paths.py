@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hychat import paths
+from hychat.domain.errors import ConfigError
 
 
 def mode_of(path: Path) -> int:
@@ -74,3 +75,9 @@ def test_a_folder_beside_an_installed_package_is_not_ours(package: Path) -> None
 
 def test_the_catalogue_is_found() -> None:
     assert (paths.bundled("gguf/catalogue") / "starter.yaml").is_file()
+
+
+def test_a_home_folder_that_nobody_knows_is_told_with_the_variable() -> None:
+    with pytest.raises(ConfigError, match="HOME is not set") as caught, paths.home_needed():
+        raise RuntimeError("could not determine the home directory")
+    assert caught.value.hint == "export HOME=/path/to/folder"

@@ -1,15 +1,11 @@
 """One turn of chat, with the scripted engine: what is told, what is asked, what is kept."""
 
-from collections.abc import Iterable, Sequence
-
 import pytest
 
-from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style, Truncate
 from hychat.domain.errors import EngineCrashed, HistoryError, PromptTooLong
 from hychat.domain.event import (
-    Channel,
     DataTruncated,
     HistoryDropped,
     HistoryNotSaved,
@@ -19,49 +15,10 @@ from hychat.domain.event import (
     TurnFinished,
 )
 from hychat.domain.generation import GenerationSettings, StopReason
-from hychat.domain.message import Conversation, FilePart, Message, Part, Role, TextPart
+from hychat.domain.message import Conversation, Message, Role, TextPart
 from hychat.engine.echo import EchoEngine
 from hychat.session.chat import ChatSession
-
-
-class Shelf:
-    """A store in memory, which can be made to fail."""
-
-    def __init__(self, error: HistoryError | None = None) -> None:
-        self.saved: list[Message] = []
-        self._error = error
-
-    def save_message(self, conversation: Conversation, message: Message) -> None:
-        assert message in conversation.messages
-        if self._error:
-            raise self._error
-        self.saved.append(message)
-
-
-def ask(session: ChatSession, prompt: str | Sequence[Part], truncate: Truncate | None = None) -> list[TurnEvent]:
-    return list(session.turn(prompt, CancelToken(), truncate=truncate))
-
-
-def answer_in(events: Iterable[TurnEvent], channel: Channel = Channel.ANSWER) -> str:
-    return "".join(event.text for event in events if isinstance(event, TokenEvent) and event.channel is channel)
-
-
-def finished(events: list[TurnEvent]) -> Message:
-    assert isinstance(events[-1], TurnFinished)
-    return events[-1].message
-
-
-def failure(events: list[TurnEvent]) -> TurnFailed:
-    assert isinstance(events[-1], TurnFailed)
-    return events[-1]
-
-
-def asked(engine: EchoEngine, index: int = -1) -> str:
-    return "".join(segment.text for segment in engine.prompts[index])
-
-
-def data(text: str, name: str = "notes.txt") -> FilePart:
-    return FilePart(Attachment(AttachmentKind.TEXT, name, "text/plain", text=text))
+from tests.sessions import Shelf, answer_in, ask, asked, data, failure, finished
 
 
 def test_a_turn_ends_with_the_answer_that_was_told() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from hychat.domain.model import ModelFile
+from hychat.paths import home_needed
 
 PARTIAL_SUFFIX: Final = ".incomplete"
 OURS: Final = ".hychat"
@@ -40,6 +41,7 @@ class Leftover(NamedTuple):
     """Of a download that was stopped; else a content that no snapshot names."""
 
 
+@home_needed()
 def hub_cache_folder() -> Path:
     """Where the hub's client keeps its files, by its own variables."""
     given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")

@@ -153,6 +153,11 @@ def _path_of(file: ModelFile) -> Path | None:
     return paths[0] if all(paths) else None
 
 
+def installed_names() -> tuple[str, ...]:
+    """The models of the catalogue that are on this machine."""
+    return tuple(spec.name for spec in known_models() if installed_path(spec) is not None)
+
+
 def parts_of(file: ModelFile) -> list[ModelFile]:
     """The files of a split model; size and checksum in the catalogue are those of a file that is not split."""
     names = all_parts(file.file)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hychat.cli.details import loading, tell_answer
 from hychat.cli.interrupt import cancelled_by_ctrl_c
+from hychat.cli.options import Consent
 from hychat.cli.output import Output, Verbosity
 from hychat.cli.reader import Wishes, read_turn
 from hychat.cli.stdin import can_ask, read_file, read_stdin
@@ -43,6 +44,7 @@ class Asked:
     stats: bool
     quiet: bool
     verbose: bool
+    consent: Consent
 
     @property
     def verbosity(self) -> Verbosity:
@@ -71,7 +73,7 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
         parts = _parts(asked.words or asked.prompt or "", asked.files)
         conversation = _conversation(runtime, asked, flags)
         if conversation is None:
-            runtime.config = replace(runtime.config, model=_model(runtime.config.model, output))
+            runtime.config = replace(runtime.config, model=_model(runtime.config.model, output, asked.consent))
         session = runtime.session(conversation)
         session.settings = replace(session.settings, json_schema=schema)
         with cancelled_by_ctrl_c() as cancel:
@@ -84,13 +86,13 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
         return exit_code
 
 
-def _model(name: str | None, output: Output) -> str:
+def _model(name: str | None, output: Output, consent: Consent) -> str:
     """The model to ask: nearly always one that is named and here."""
-    if name is not None and not can_ask(output):
+    if name is not None and not (consent.says_yes or can_ask(output)):
         return name
     from hychat.cli.first_run import model_at_hand
 
-    return model_at_hand(name, output)
+    return model_at_hand(name, output, consent)
 
 
 def _one_after_the_other(steps: Iterable[TurnEvent], events: Iterable[TurnEvent]) -> Iterator[TurnEvent]:

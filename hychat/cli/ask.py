@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hychat import __version__
-from hychat.cli import typed
+from hychat.cli import options, typed
 from hychat.domain.choices import Style, Truncate
 from hychat.messages import _
 
@@ -61,6 +61,9 @@ _Resume = Annotated[
         parser=typed.readable,
         autocompletion=typed.chat_ids,
     ),
+]
+_Interactive = Annotated[
+    bool, _asking("-i", "--interactive", help=_("Open the chat on the whole screen, with the question sent."))
 ]
 _NoSave = Annotated[bool, _asking("-n", "--no-save", help=_("Do not keep this chat."))]
 _TruncateEnd = Annotated[
@@ -137,6 +140,9 @@ _Verbose = Annotated[
     _showing("-v", "--verbose", help=_("Tell what runs where, and with which settings, on stderr.")),
 ]
 _NoColour = Annotated[bool, _showing("--no-color", help=_("Use no colours; for any command."))]
+_Yes = Annotated[bool, options.yes(rich_help_panel=_("Other"))]
+_AcceptLicence = Annotated[bool, options.accept_licence(rich_help_panel=_("Other"))]
+_Offline = Annotated[bool, _other("--offline", help=_("Use no network; for any command."))]
 _Language = Annotated[
     str | None,
     _other(
@@ -149,6 +155,12 @@ _Version = Annotated[
 ]
 
 
+def _are_terminals() -> bool:
+    from hychat.cli.full_screen import are_terminals
+
+    return are_terminals()
+
+
 def ask(  # noqa: PLR0913 - one parameter an option
     ctx: typer.Context,
     question: _Question = None,
@@ -157,6 +169,7 @@ def ask(  # noqa: PLR0913 - one parameter an option
     system: _System = None,
     goes_on: _Continue = False,
     resume: _Resume = None,
+    interactive: _Interactive = False,
     no_save: _NoSave = False,
     truncate: _TruncateEnd = None,
     model: _Model = None,
@@ -174,12 +187,13 @@ def ask(  # noqa: PLR0913 - one parameter an option
     quiet: _Quiet = False,
     verbose: _Verbose = False,
     no_color: _NoColour = False,  # noqa: ARG001 - as `lang`
+    yes: _Yes = False,
+    accept_licence: _AcceptLicence = False,
+    offline: _Offline = False,  # noqa: ARG001 - as `lang`
     lang: _Language = None,  # noqa: ARG001 - taken out before, for it holds for every command
     version: _Version = None,  # noqa: ARG001 - its callback does the work
 ) -> int:
     """Ask a question; the exit code."""
-    from hychat.cli.answer import Asked, answer
-
     flags = {
         "model": model,
         "system": system,
@@ -190,8 +204,15 @@ def ask(  # noqa: PLR0913 - one parameter an option
         "think": think,
         "save": False if no_save else None,
     }
+    words = " ".join(question or ())
+    if interactive or (not (words or prompt or file or as_json or schema) and _are_terminals()):
+        from hychat.cli.full_screen import Opening, open_chat
+
+        return open_chat(Opening(words or prompt or "", tuple(file or ()), goes_on, resume), flags, ctx.obj)
+    from hychat.cli.answer import Asked, answer
+
     asked = Asked(
-        words=" ".join(question or ()),
+        words=words,
         prompt=prompt,
         files=tuple(file or ()),
         goes_on=goes_on,
@@ -206,5 +227,6 @@ def ask(  # noqa: PLR0913 - one parameter an option
         stats=stats,
         quiet=quiet,
         verbose=verbose,
+        consent=options.Consent(yes, accept_licence),
     )
     return answer(asked, flags, ctx.obj)

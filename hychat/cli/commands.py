@@ -14,7 +14,7 @@ class Command(TyperCommand):
         """Its help page."""
         from hychat.cli.help import page, sections_of, usage_of  # only a reader of help waits for it
 
-        return page([usage_of(ctx, self)], self.help or "", sections_of(self.get_params(ctx)))
+        return page([usage_of(ctx, self)], self.help or "", sections_of(self.get_params(ctx)), [_for_any_command()])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; words too many may be a question that begins with the command's name."""
@@ -44,7 +44,9 @@ class Group(TyperGroup):
 
         rows = [(name, self.commands[name].help or "") for name in self.list_commands(ctx)]
         sections = [Section(_("Commands"), rows), *sections_of(self.get_params(ctx))]
-        return page([f"{ctx.command_path} {_('COMMAND')} ..."], self.help or "", sections)
+        usage = f"{ctx.command_path} {_('COMMAND')}"
+        notes = [_("What a command takes: {command}").format(command=f"{usage} --help"), _for_any_command()]
+        return page([f"{usage} ..."], self.help or "", sections, notes)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's
         """In the order they were written."""
@@ -57,3 +59,7 @@ class Group(TyperGroup):
 
             raise no_such_command(ctx.command_path, args, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
+
+
+def _for_any_command() -> str:
+    return _("--lang, --no-color and --offline may follow any command; see: hychat --help")

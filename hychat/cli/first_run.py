@@ -4,6 +4,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from hychat.catalogue.find import DEFAULT, STARTER, find, how_to_install, installed_path, is_installed
+from hychat.catalogue.hub import is_offline
+from hychat.cli.options import Consent
 from hychat.cli.output import Output
 from hychat.cli.pulling import ask_yes
 from hychat.cli.stdin import can_ask
@@ -18,19 +20,20 @@ _NOTHING: Final = "-"
 """What Ctrl+D chooses."""
 
 
-def model_at_hand(name: str | None, output: Output) -> str:
-    """The model that was named, or one to begin with; on a terminal it is here by the time that this returns.
+def model_at_hand(name: str | None, output: Output, consent: Consent) -> str:
+    """The model that was named, or one to begin with; after a yes it is here by the time that this returns.
 
     Raises:
         ModelNotFound: There is none to begin with, and nobody to ask.
         DownloadError: It could not be fetched.
     """
     if name is None:
-        return _one_to_begin_with(output)
-    if can_ask(output) and (spec := _missing(name)) is not None:
+        return _one_to_begin_with(output, consent)
+    may_fetch = (consent.says_yes or can_ask(output)) and not is_offline()
+    if may_fetch and (spec := _missing(name)) is not None:
         output.report(_offer(spec))
-        if ask_yes(_("Fetch it now?"), output):
-            _fetch(spec.name, output)
+        if consent.says_yes or ask_yes(_("Fetch it now?"), output):
+            _fetch(spec.name, output, consent)
     return name
 
 
@@ -43,8 +46,8 @@ def _missing(name: str) -> "ModelSpec | None":
     return spec if installed_path(spec) is None and any(file.repository for file in spec.files) else None
 
 
-def _one_to_begin_with(output: Output) -> str:
-    """On a terminal the user chooses, once; a pipe is answered by the starter where there is one.
+def _one_to_begin_with(output: Output, consent: Consent) -> str:
+    """On a terminal the user chooses, once; offline and in a pipe the starter answers where there is one.
 
     Raises:
         ModelNotFound: There is none, and nobody to ask.
@@ -53,8 +56,11 @@ def _one_to_begin_with(output: Output) -> str:
     if is_installed(DEFAULT):
         return DEFAULT
     has_starter = is_installed(STARTER)
-    if can_ask(output):
-        return _chosen(output, has_starter=has_starter)
+    if consent.says_yes and not is_offline():
+        output.report(_offer(find(DEFAULT)))
+        return _fetch(DEFAULT, output, consent)
+    if can_ask(output) and not is_offline():
+        return _chosen(output, consent, has_starter=has_starter)
     if has_starter:
         output.note(
             _("No Hunyuan model is here yet, so the small starter answers. To fetch one: {command}").format(
@@ -62,13 +68,16 @@ def _one_to_begin_with(output: Output) -> str:
             )
         )
         return STARTER
+    if is_offline():
+        later = _("When you are online again: {command}").format(command=f"hychat models pull {DEFAULT}")
+        raise ModelNotFound(_("No model is on this machine yet."), hint=f"{later}\n{_without_the_hub()}")
     raise ModelNotFound(
         _("No model is on this machine yet."),
         hint=_("Fetch one with: {command}").format(command=f"hychat models pull {DEFAULT} --accept-licence"),
     )
 
 
-def _chosen(output: Output, *, has_starter: bool) -> str:
+def _chosen(output: Output, consent: Consent, *, has_starter: bool) -> str:
     """Offer the default with what it costs, and the starter."""
     output.report(_("No Hunyuan model is on this machine yet."))
     output.report("  1  " + _offer(find(DEFAULT)))
@@ -84,8 +93,7 @@ def _chosen(output: Output, *, has_starter: bool) -> str:
             _("No model was chosen."),
             hint=_("Later: {command}").format(command=f"hychat models pull {DEFAULT}"),
         )
-    _fetch(DEFAULT, output)
-    return DEFAULT
+    return _fetch(DEFAULT, output, consent)
 
 
 def _offer(spec: "ModelSpec") -> str:
@@ -108,7 +116,8 @@ def _offer(spec: "ModelSpec") -> str:
     return _("{offer}; this machine has too little memory for it").format(offer=text)
 
 
-def _fetch(name: str, output: Output) -> None:
+def _fetch(name: str, output: Output, consent: Consent) -> str:
+    """Its name, once it is here."""
     from hychat.catalogue.cache import hub_cache_folder
     from hychat.catalogue.hub import hub_endpoint
     from hychat.catalogue.pulling import pull_model, wanted
@@ -116,11 +125,12 @@ def _fetch(name: str, output: Output) -> None:
 
     endpoint = hub_endpoint()
     model = wanted(name, endpoint)
-    agree(model.licence, output, accepted=False)
+    agree(model.licence, output, accepted=consent.accepts_licence)
     try:
         PullView(output).show(pull_model(model, hub_cache_folder(), endpoint))
     except (HubUnreachable, LicenceNotAccepted) as error:
         raise type(error)(error.message, hint=f"{error.hint}\n{_without_the_hub()}") from error
+    return name
 
 
 def _without_the_hub() -> str:

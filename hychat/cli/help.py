@@ -1,20 +1,17 @@
 """The help pages: in the user's language, and laid out by how wide characters are, of which Typer knows neither."""
 
-import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
-from unicodedata import east_asian_width
 
 from hychat.cli.streams import Stream
+from hychat.cli.wrapping import width_of, wrapped
 from hychat.messages import _
 
 _MOST_COLUMNS: Final = 100
 _FEWEST_COLUMNS: Final = 40
 _MOST_LEFT_COLUMNS: Final = 30
 _GAP: Final = 2
-_UNBREAKABLE: Final = re.compile(r"[\u2e80-\u9fff][、。，：；？！）」]*|[^\s\u2e80-\u9fff]+[、。，：；？！）」]*|\s+")
-"""Chinese may be broken after any character, but a line does not begin with punctuation."""
 
 Row = tuple[str, str]
 
@@ -29,9 +26,9 @@ class Section(NamedTuple):
 def page(usage: Sequence[str], text: str, sections: Iterable[Section], notes: Iterable[str] = ()) -> str:
     """A whole help page, as wide as the terminal."""
     columns = max(min(Stream(sys.stdout).size().columns, _MOST_COLUMNS), _FEWEST_COLUMNS)
-    blocks = [_usage(usage), "\n".join(_wrapped(text, columns))]
+    blocks = [_usage(usage), "\n".join(wrapped(text, columns))]
     blocks += [_laid_out(section, columns) for section in sections if section.rows]
-    blocks += ["\n".join(_wrapped(note, columns)) for note in notes]
+    blocks += ["\n".join(wrapped(note, columns)) for note in notes]
     return "\n\n".join(blocks)
 
 
@@ -83,40 +80,19 @@ def _usage_of_argument(param: Any) -> str:
 def _usage(lines: Sequence[str]) -> str:
     """The ways to call a command, one below the other."""
     head = _("Usage: ")
-    return head + f"\n{' ' * _width(head)}".join(lines)
+    return head + f"\n{' ' * width_of(head)}".join(lines)
 
 
 def _laid_out(section: Section, columns: int) -> str:
     """The meanings in a column of their own; what is typed and too long for the other gets a line of its own."""
-    widths = [_width(left) for left, _right in section.rows]
+    widths = [width_of(left) for left, _right in section.rows]
     left_columns = max([width for width in widths if width <= _MOST_LEFT_COLUMNS], default=0)
     indent = " " * (_GAP + left_columns + _GAP)
     lines = [_("{heading}:").format(heading=section.heading)]
     for (left, right), width in zip(section.rows, widths, strict=True):
-        wrapped = _wrapped(right, columns - len(indent))
+        meaning = wrapped(right, columns - len(indent))
         first = f"{' ' * _GAP}{left}"
-        if wrapped and width <= left_columns:
-            first += " " * (left_columns - width + _GAP) + wrapped.pop(0)
-        lines += [first.rstrip(), *(indent + line for line in wrapped)]
+        if meaning and width <= left_columns:
+            first += " " * (left_columns - width + _GAP) + meaning.pop(0)
+        lines += [first.rstrip(), *(indent + line for line in meaning)]
     return "\n".join(lines)
-
-
-def _wrapped(text: str, columns: int) -> list[str]:
-    """The text in lines of at most so many columns, where its words allow it."""
-    lines, line, width = [], "", 0
-    for piece in _pieces(text):
-        if line and width + _width(piece.rstrip()) > columns:
-            lines.append(line.rstrip())
-            line, width = "", 0
-        if line or not piece.isspace():
-            line += piece
-            width += _width(piece)
-    return [*lines, line.rstrip()] if line else lines
-
-
-def _pieces(text: str) -> Iterator[str]:
-    return (found[0] for found in _UNBREAKABLE.finditer(text))
-
-
-def _width(text: str) -> int:
-    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)

@@ -13,7 +13,7 @@ import typer
 from hychat.cli import typed
 from hychat.cli.commands import Command, Group
 from hychat.cli.output import Output
-from hychat.cli.plain import printable
+from hychat.domain.text import printable
 from hychat.messages import _, ngettext
 from hychat.paths import history_file, states_folder
 
@@ -35,6 +35,7 @@ class ExportFormat(StrEnum):
 
     MARKDOWN = "markdown"
     JSON = "json"
+    HTML = "html"
 
 
 _argument = partial(typer.Argument, parser=typed.readable)
@@ -50,7 +51,9 @@ _Limit = Annotated[int, typer.Option("-l", "--limit", help=_("How many at most."
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
 _Format = Annotated[
     ExportFormat,
-    typer.Option("--format", help=_("Markdown, or JSON with every branch and figure."), case_sensitive=False),
+    typer.Option(
+        "--format", help=_("Markdown, an HTML page, or JSON with every branch and figure."), case_sensitive=False
+    ),
 ]
 
 
@@ -117,18 +120,21 @@ def rm(chats: _Ids) -> None:
 
 
 def _write(chat: str, format_: ExportFormat, *, is_rendered: bool) -> None:
-    from hychat.session.export import to_json, to_markdown
+    from hychat.session.export import to_html, to_json, to_markdown
 
     output = Output.of_process()
     with _history() as history:
         conversation = history.load(chat)
-    if format_ is ExportFormat.JSON:
-        output.text(to_json(conversation))
-    elif is_rendered:
-        output.answer(to_markdown(conversation))
-        output.end()
-    else:
-        output.text(to_markdown(conversation))
+    match format_:
+        case ExportFormat.JSON:
+            output.text(to_json(conversation))
+        case ExportFormat.HTML:
+            output.text(to_html(conversation))
+        case ExportFormat.MARKDOWN if is_rendered:
+            output.answer(to_markdown(conversation))
+            output.end()
+        case ExportFormat.MARKDOWN:
+            output.text(to_markdown(conversation))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from os import terminal_size
 from typing import Final
 
 from hychat.cli.markdown import GrowingMarkdown, Renderer, Unit
-from hychat.cli.plain import printable
+from hychat.domain.text import printable
 
 SHORTEST_INTERVAL_SECONDS: Final = 1 / 15
 LARGEST_LOAD: Final = 0.1

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from hychat.cli.streams import OutputClosed, fill_closed_descriptors, take_any_character
@@ -21,6 +22,7 @@ class _Typed(NamedTuple):
     arguments: list[str]
     language: str | None
     wants_no_colour: bool
+    is_offline: bool
 
 
 def run(arguments: Sequence[str], spawned: Spawned | None = None) -> int:
@@ -29,7 +31,7 @@ def run(arguments: Sequence[str], spawned: Spawned | None = None) -> int:
     take_any_character(sys.stdout)  # Typer prints its help there
     typed = _parted(arguments)
     try:
-        _choose_looks(typed)
+        _hold_for_every_command(typed)
         return _run(typed.arguments, spawned)
     except OutputClosed:
         return 0
@@ -44,6 +46,11 @@ def run(arguments: Sequence[str], spawned: Spawned | None = None) -> int:
 
 
 def _run(arguments: list[str], spawned: Spawned | None) -> int:
+    if not arguments:
+        from hychat.cli.full_screen import Opening, are_terminals, open_chat
+
+        if are_terminals():
+            return open_chat(Opening(), {}, spawned)
     from typer import TyperException  # Typer takes 40 ms, while the engine's process starts
 
     from hychat.cli.app import app
@@ -57,38 +64,42 @@ def _run(arguments: list[str], spawned: Spawned | None) -> int:
 
 
 def _parted(arguments: Sequence[str]) -> _Typed:
-    """Take out `--lang` and `--no-color`, wherever they stand before a `--`."""
+    """Take out `--lang`, `--no-color` and `--offline`, wherever they stand before a `--`."""
     rest: list[str] = []
-    language, wants_no_colour = None, False
+    language, wants_no_colour, is_offline = None, False, False
     left = iter(arguments)
     for argument in left:
         if argument == "--":
             rest += [argument, *left]
         elif argument == "--no-color":
             wants_no_colour = True
+        elif argument == "--offline":
+            is_offline = True
         elif argument.startswith("--lang="):
             language = argument.removeprefix("--lang=")
         elif argument == "--lang" and (following := next(left, None)) is not None:
             language = following
         else:
             rest.append(argument)
-    return _Typed(rest, language, wants_no_colour)
+    return _Typed(rest, language, wants_no_colour, is_offline)
 
 
-def _choose_looks(typed: _Typed) -> None:
-    """Choose language and colours: what was typed, then environment and config file, then the locale and the terminal.
+def _hold_for_every_command(typed: _Typed) -> None:
+    """Choose network, colours and language: what was typed, then environment and config file, then what is around.
 
     Raises:
         ConfigError: There is no such language.
     """
-    from hychat.config.load import load
+    from hychat.config.load import load, said_by_environment
     from hychat.config.schema import KEYS, Config
     from hychat.paths import config_file
 
-    try:
+    config = Config()
+    with suppress(ConfigError):  # told by the command that needs the settings
+        config = Config(**{name: said.value for name, said in said_by_environment(os.environ).items()})
         config = load(config_file(), os.environ)
-    except ConfigError:  # told by the command that needs the settings
-        config = Config()
+    if typed.is_offline or config.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # what the hub's own client obeys, too
     _choose_colours("never" if typed.wants_no_colour else config.color)
     _choose_language(config.language)
     if typed.language is not None:
@@ -128,7 +139,7 @@ def _unexpected(error: Exception) -> HychatError:
         file = private_folder(cache_folder()) / "last-error.txt"
         file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         place = str(file)
-    except OSError:
+    except (OSError, HychatError):
         traceback.print_exception(error, file=sys.__stderr__)
     return HychatError(
         _("Something unexpected went wrong: {error}.").format(error=f"{type(error).__name__}: {error}"),

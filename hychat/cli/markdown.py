@@ -20,7 +20,7 @@ from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 from rich.theme import Theme
 
-from hychat.cli.plain import printable
+from hychat.domain.text import printable
 
 NARROWEST_COLUMNS: Final = 10
 """Room for text that is left inside all indents, be it wider than the terminal: rich drops what has no room."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hychat.cli import typed
+from hychat.cli import options, typed
 from hychat.cli.commands import Command, Group
 from hychat.cli.output import Output
 from hychat.cli.stdin import can_ask
@@ -32,12 +32,11 @@ _argument = partial(typer.Argument, metavar=_("MODEL"), autocompletion=typed.mod
 _Names = Annotated[list[str], _argument(help=_("Names of models, as `hychat models list` writes them."))]
 _AnyName = Annotated[str, _argument(help=_("A name, hf:owner/repository[:quantization or file], or a path."))]
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
-_Yes = Annotated[bool, typer.Option("-y", "--yes", help=_("Do not ask."))]
-_AcceptLicence = Annotated[bool, typer.Option("--accept-licence", help=_("Agree to the model's licence."))]
+_Yes = Annotated[bool, options.yes()]
+_AcceptLicence = Annotated[bool, options.accept_licence()]
 _Mirror = Annotated[
     str | None, typer.Option("--mirror", help=_("Fetch from this hub instead of huggingface.co."), metavar=_("URL"))
 ]
-_Offline = Annotated[bool, typer.Option("--offline", help=_("Use what is here; no network."))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def pull(
     *,
     accept_licence: _AcceptLicence = False,
     mirror: _Mirror = None,
-    offline: _Offline = False,
+    yes: _Yes = False,  # noqa: ARG001 - a licence is all that is asked here, and no yes agrees to that
 ) -> None:
     """Prints where the model is."""
     from hychat.catalogue.cache import hub_cache_folder
@@ -96,8 +95,6 @@ def pull(
     from hychat.catalogue.pulling import pull_model, wanted
     from hychat.cli.pulling import PullView, agree
 
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
     output = Output.of_process()
     if (present := _is_elsewhere(model)) is not None:
         output.note(_("{name} is here already; there is nothing to fetch.").format(name=model))

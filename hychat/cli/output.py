@@ -11,11 +11,12 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Any, Final, Protocol, Self
 
-from hychat.cli.plain import PlainWriter, printable
+from hychat.cli.plain import PlainWriter
 from hychat.cli.progress import ProgressLine
 from hychat.cli.streams import OutputClosed, Stream
 from hychat.domain.errors import HychatError
 from hychat.domain.event import Channel
+from hychat.domain.text import printable
 from hychat.messages import _
 
 _DIM_ITALIC: Final = "2;3"

@@ -1,27 +1,8 @@
-"""Text on its way to a terminal: made harmless, and streamed as it is."""
+"""Text on its way to a terminal, streamed as it is."""
 
 from collections.abc import Callable
-from typing import Final
 
-_KEPT_CONTROLS: Final = {ord("\n"), ord("\t")}
-_CONTROLS: Final = {*range(0x20), *range(0x7F, 0xA0)} - _KEPT_CONTROLS
-"""C0, DEL and C1 (U+009B alone starts an escape sequence)."""
-_BIDI_CONTROLS: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
-"""Embeddings, overrides and isolates, which show text in another order than it has (CVE-2021-42574)."""
-_SURROGATES: Final = range(0xD800, 0xE000)
-_REPLACEMENTS: Final[dict[int, str | None]] = {
-    **dict.fromkeys((*_CONTROLS, *_BIDI_CONTROLS)),
-    **dict.fromkeys(_SURROGATES, "\N{REPLACEMENT CHARACTER}"),
-}
-
-
-def printable(text: str) -> str:
-    r"""The text without what a terminal would obey; newlines and tabs stay.
-
-    Escape sequences lose their ESC, which leaves them inert. `\r` is dropped wherever it stands, so `\r\n` becomes
-    `\n`. Every character is judged alone: a stream may be treated piece by piece, cut anywhere.
-    """
-    return text.translate(_REPLACEMENTS)
+from hychat.domain.text import printable
 
 
 class PlainWriter:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from hychat.cli.plain import printable
 from hychat.cli.streams import Stream
+from hychat.domain.text import printable
 from hychat.messages import _
 
 PATIENCE_SECONDS: Final = 0.5

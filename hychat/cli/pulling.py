@@ -9,10 +9,10 @@ from typing import Final
 from hychat.catalogue import records
 from hychat.catalogue.download import size
 from hychat.cli.output import Output
-from hychat.cli.plain import printable
 from hychat.cli.stdin import can_ask
 from hychat.domain.model import Licence
 from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted, PullWaiting
+from hychat.domain.text import printable
 from hychat.messages import _, language
 
 _BAR_CELLS: Final = 24

@@ -54,11 +54,17 @@ def what_is_said(file: Path, environment: Mapping[str, str]) -> dict[str, Said]:
     Raises:
         ConfigError: As `load`.
     """
-    return {**_said_by_file(file), **_said_by_environment(environment)}
+    return {**_said_by_file(file), **said_by_environment(environment)}
 
 
-def _said_by_environment(environment: Mapping[str, str]) -> dict[str, Said]:
-    """By key. An empty variable says nothing; a HYCHAT_* that is no key is another program's, such as a container's."""
+def said_by_environment(environment: Mapping[str, str]) -> dict[str, Said]:
+    """What the environment says, by key.
+
+    An empty variable says nothing; a HYCHAT_* that is no key is another program's, such as a container's.
+
+    Raises:
+        ConfigError: A variable has a value that its key does not take.
+    """
     texts = {key.name: environment.get(key.variable, "") for key in KEYS.values()}
     return {
         name: Said(KEYS[name].read(text, KEYS[name].variable), KEYS[name].variable)

@@ -151,6 +151,12 @@ class Config:
     """Whether the model may think before it answers, where it can."""
     save: Annotated[bool, Truth()] = True
     """Whether chats are kept."""
+    offline: Annotated[bool, Truth()] = False
+    """Whether to stay away from the network: nothing is fetched, no hub is asked."""
+    theme: Annotated[str, Text()] = "auto"
+    """How the chat looks on the whole screen: the name of a theme; auto takes a dark or a light one, as the terminal is."""
+    send_key: Annotated[str, Choice(("enter", "ctrl+j"))] = "enter"
+    """What sends a prompt: with ctrl+j, Enter begins a new line."""
     color: Annotated[str, Choice(("auto", "always", "never"))] = "auto"
     """Whether the terminal output is coloured; auto asks the terminal."""
 

@@ -79,8 +79,8 @@ def _part_to_json(part: Part) -> JsonObject:
     match part:
         case TextPart(text):
             return {"type": "text", "text": text}
-        case ThoughtPart(text):
-            return {"type": "thought", "text": text}
+        case ThoughtPart(text, seconds):
+            return {"type": "thought", "text": text, **({} if seconds is None else {"seconds": round(seconds, 1)})}
         case FilePart(attachment):
             return {"type": "file", "attachment": attachment_to_json(attachment)}
         case ImagePart(attachment):
@@ -92,7 +92,7 @@ def _part_from_json(value: JsonObject) -> Part | None:
         case "text":
             return TextPart(value["text"])
         case "thought":
-            return ThoughtPart(value["text"])
+            return ThoughtPart(value["text"], value.get("seconds"))
         case "file" if (attachment := _attachment_from_json(value["attachment"])) is not None:
             return FilePart(attachment)
         case "image" if (attachment := _attachment_from_json(value["attachment"])) is not None:

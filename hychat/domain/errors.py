@@ -25,6 +25,7 @@
     │   └── EngineUnavailable           it cannot be started (llama-cpp-python broken or missing)
     ├── AnswerIncomplete            1   an answer that had to be whole was cut
     ├── CatalogueError              1   a catalogue file that breaks its schema
+    ├── ThemeError                  1   a theme that is not there, or whose file breaks its form
     ├── HistoryError                1   conversations cannot be read or written
     └── Interrupted               130   the user stopped it before there was an answer
 
@@ -165,6 +166,10 @@ class AnswerIncomplete(HychatError):
 
 class CatalogueError(HychatError):
     """A catalogue file breaks its schema."""
+
+
+class ThemeError(HychatError):
+    """There is no theme of that name, or its file breaks its form."""
 
 
 class HistoryError(HychatError):

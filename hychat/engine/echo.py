@@ -1,15 +1,19 @@
 """An engine without a model: it says what it was told to say. For tests, demos and screenshots."""
 
+import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import HychatError
+from hychat.domain.errors import HychatError, Interrupted
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
 from hychat.engine.prompt.segments import ChatTurn, Prompt, Segment
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece
+from hychat.messages import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +34,59 @@ class EchoBuilder:
         """Whether the answer starts inside a thought."""
         return think
 
+    thought_start: Final = "<think>"
+    thought_end: Final = "</think>"
+    answer_start: Final = ""
+
+
+Step = str | HychatError | StopReason | PrefillProgress | threading.Event
+"""What happens next: text comes, an error, the end, progress, or a pause until the event is set or the answer cancelled."""
+Script = Iterable[Sequence[Step]] | Callable[[Prompt], Sequence[Step]]
+"""An entry for each request in turn, or a function that finds it."""
+
 
 class EchoEngine:
-    """Answers from a script, one entry a request; where the script ends it says the user's last words again.
+    """Answers from a script; where the script ends it says the user's last words again. A token is a word.
 
-    An entry is the pieces of an answer; an error among them is raised there. A token is a word.
+    An entry that tells no progress begins with the whole prompt read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing to pretend
         self,
-        script: Iterable[Sequence[str | HychatError]] = (),
+        script: Script = (),
         *,
+        load: Iterable[float | HychatError | threading.Event] = (1.0,),
+        name: str = "echo",
         context_tokens: int = 4096,
         tokens_per_second: float | None = None,
         can_think: bool = False,
+        metadata: Mapping[str, str] = MappingProxyType({"devices": "echo"}),
     ) -> None:
-        """Without `tokens_per_second` it answers as fast as it can."""
-        self._script = iter(script)
-        self._context_tokens = context_tokens
+        """Without `tokens_per_second` it answers as fast as it can; `load` is how the loading goes, once."""
+        self._script = script if callable(script) else _one_after_the_other(script)
+        self._load = iter(load)
         self._pause_seconds = 1 / tokens_per_second if tokens_per_second else 0.0
         self._builder = EchoBuilder(can_think)
+        defaults = GenerationSettings(temperature=0.7, seed=0)
+        self._model = LoadedModel(name, self._builder, context_tokens, defaults, metadata)
         self.prompts: list[Prompt] = []
         """Every prompt it was asked, oldest first."""
         self.settings: list[GenerationSettings] = []
         """The settings of each."""
 
-    def open(self, cancel: CancelToken) -> Generator[LoadProgress, None, LoadedModel]:  # noqa: ARG002 - the protocol's
+    def open(self, cancel: CancelToken) -> Generator[LoadProgress, None, LoadedModel]:
         """The model that is none."""
-        yield LoadProgress(1.0)
-        defaults = GenerationSettings(temperature=0.7, seed=0)
-        return LoadedModel("echo", self._builder, self._context_tokens, defaults, {"devices": "echo"})
+        for step in self._load:
+            match step:
+                case HychatError():
+                    raise step
+                case threading.Event():
+                    _wait(step, cancel)
+                    if cancel.is_set:
+                        raise Interrupted(_("Stopped."))
+                case fraction:
+                    yield LoadProgress(fraction)
+        return self._model
 
     def count(self, prompts: Sequence[Prompt], cancel: CancelToken) -> tuple[int, ...]:  # noqa: ARG002 - the protocol's
         """Words of each prompt."""
@@ -69,23 +96,31 @@ class EchoEngine:
         """Say the next entry of the script."""
         self.prompts.append(prompt)
         self.settings.append(settings)
-        total = _tokens(prompt)
-        yield PrefillProgress(total, total)
-        said, stop = 0, StopReason.COMPLETE
-        entry = next(self._script, None)
-        for piece in _echo(prompt) if entry is None else entry:
-            if isinstance(piece, HychatError):
-                raise piece
+        total, said, stop = _tokens(prompt), 0, StopReason.COMPLETE
+        entry = self._script(prompt)
+        if not any(isinstance(step, PrefillProgress) for step in entry):
+            yield PrefillProgress(total, total)
+        for step in entry:
+            if isinstance(step, HychatError):
+                raise step
+            if isinstance(step, threading.Event):
+                _wait(step, cancel)
             if cancel.is_set:
                 stop = StopReason.CANCELLED
                 break
-            if said == settings.max_tokens:
-                stop = StopReason.LENGTH
+            if isinstance(step, PrefillProgress):
+                yield step
+            elif isinstance(step, StopReason):
+                stop = step
                 break
-            time.sleep(self._pause_seconds)
-            said += 1
-            yield Piece(piece)
-        yield Done(stop, Usage(prompt_tokens=total, generated_tokens=said))
+            elif isinstance(step, str):
+                if said == settings.max_tokens:
+                    stop = StopReason.LENGTH
+                    break
+                time.sleep(self._pause_seconds)
+                said += 1
+                yield Piece(step)
+        yield Done(stop, Usage(total, generated_tokens=said, decode_seconds=said * self._pause_seconds))
 
     def keep(self, path: str) -> bool:  # noqa: ARG002 - the protocol's
         """It has no KV cache."""
@@ -101,6 +136,16 @@ class EchoEngine:
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+def _one_after_the_other(entries: Iterable[Sequence[Step]]) -> Callable[[Prompt], Sequence[Step]]:
+    left = iter(entries)
+    return lambda prompt: _echo(prompt) if (entry := next(left, None)) is None else entry
+
+
+def _wait(event: threading.Event, cancel: CancelToken) -> None:
+    with cancel.waking(event.set):
+        event.wait()
 
 
 def _tokens(prompt: Prompt) -> int:

@@ -141,7 +141,11 @@ class EngineProcess:
             builder=builder,
             context_tokens=made.context_tokens,
             defaults=options.defaults.over(header.sampling_defaults).over(_FALLBACK),
-            metadata={**metadata, "devices": ", ".join(device.description for device in devices) or "CPU"},
+            metadata={
+                **metadata,
+                "devices": ", ".join(device.description for device in devices) or "CPU",
+                "gpu_layers": str(made.gpu_layers),
+            },
         )
 
     def _load_in_child(

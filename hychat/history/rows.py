@@ -17,7 +17,7 @@ from hychat.history.search import fold, snippet
 Row = Sequence[Any]
 
 
-def conversation_to_columns(conversation: Conversation) -> dict[str, str]:
+def conversation_to_columns(conversation: Conversation) -> dict[str, str | None]:
     """The columns of a conversation by name, but for `updated`."""
     return {
         "id": conversation.id,
@@ -25,18 +25,20 @@ def conversation_to_columns(conversation: Conversation) -> dict[str, str]:
         "model": utf8(conversation.model),
         "system": utf8(conversation.system),
         "created": codec.moment_to_json(conversation.created),
+        "tip": conversation.tip,
     }
 
 
 def conversation_from_rows(row: Row, messages: Sequence[Row]) -> Conversation:
-    """From id, title, model, system, created, and the rows of the messages in their order."""
-    conversation_id, title, model, system, created = row
+    """From id, title, model, system, created, tip, and the rows of the messages in their order."""
+    conversation_id, title, model, system, created, tip = row
     return Conversation(
         id=conversation_id,
         title=title,
         model=model,
         system=system,
         created=codec.moment_from_json(created),
+        tip=tip,
         messages=tuple(message_from_row(message) for message in messages),
     )
 

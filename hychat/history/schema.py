@@ -49,7 +49,9 @@ _FIRST_TABLES: Final = (
     """,
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST_TABLES,)
+_POSITIONS: Final = ("ALTER TABLE conversations ADD COLUMN tip TEXT",)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST_TABLES, _POSITIONS)
 """Statements that lead from each version to the next; what has been released here never changes."""
 
 # `holds` decides what matches, so the index keeps no positions and no sizes: 0.6 of the bytes, 0.8 of the time.

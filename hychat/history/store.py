@@ -5,8 +5,9 @@ Import this module where a history is opened, not at start: it brings sqlite3.
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final
 
 from hychat.domain.codec import moment_to_json
@@ -26,7 +27,7 @@ _INSERT_CONVERSATION: Final = """
 # A title that stands stays: this process may not know yet that another one renamed the conversation.
 _UPDATE_CONVERSATION: Final = """
     UPDATE conversations
-    SET title = CASE title WHEN '' THEN :title ELSE title END, model = :model, system = :system,
+    SET title = CASE title WHEN '' THEN :title ELSE title END, model = :model, system = :system, tip = :tip,
         updated = max(updated, :newest)
     WHERE id = :id
 """
@@ -38,7 +39,8 @@ _SAVE_MESSAGE: Final = """
         parent = excluded.parent, role = excluded.role, created = excluded.created, style = excluded.style,
         stop = excluded.stop, receipt = excluded.receipt, folded = excluded.folded, parts = excluded.parts
 """
-_CONVERSATION: Final = "SELECT id, title, model, system, created FROM conversations WHERE id = ?"
+_SAVE_POSITION: Final = "UPDATE conversations SET tip = ? WHERE id = ?"
+_CONVERSATION: Final = "SELECT id, title, model, system, created, tip FROM conversations WHERE id = ?"
 _MESSAGES: Final = """
     SELECT id, parent, role, created, style, stop, receipt, parts FROM messages WHERE conversation = ? ORDER BY row
 """
@@ -78,16 +80,23 @@ class HistoryStore:
         self._connection: sqlite3.Connection | None = None
 
     def save_message(self, conversation: Conversation, message: Message) -> None:
-        """Append a message to a conversation; a message saved again is replaced in its place.
+        """Append a message to a conversation, and note where it stands; a message saved again is replaced in its place.
 
         A conversation that is not there yet is saved with all the messages it has.
         """
-        columns = rows.conversation_to_columns(conversation) | {"newest": moment_to_json(message.created)}
         with self._transaction("IMMEDIATE") as connection:
-            is_new = connection.execute(_INSERT_CONVERSATION, columns).rowcount == 1
-            unsaved = (*conversation.messages, message) if is_new else (message,)
-            connection.executemany(_SAVE_MESSAGE, [rows.message_to_row(conversation.id, each) for each in unsaved])
-            connection.execute(_UPDATE_CONVERSATION, columns)
+            _save(connection, conversation, (message,), newest=message.created)
+
+    def save_position(self, conversation: Conversation) -> None:
+        """Note where a conversation stands; one that is not there is left so."""
+        with self._transaction("IMMEDIATE") as connection:
+            connection.execute(_SAVE_POSITION, (conversation.tip, conversation.id))
+
+    def restore(self, conversation: Conversation) -> None:
+        """Put back a conversation as it was when it was loaded, before it was deleted."""
+        newest = max((message.created for message in conversation.messages), default=conversation.created)
+        with self._transaction("IMMEDIATE") as connection:
+            _save(connection, conversation, (), newest=newest)
 
     def load(self, id_or_prefix: str) -> Conversation:
         """The conversation with that id, or the only one whose id begins so (4 characters or more).
@@ -138,7 +147,7 @@ class HistoryStore:
             return rows.summary_from_row(connection.execute(_SUMMARY, (found,)).fetchone())
 
     def delete(self, id_or_prefix: str) -> ConversationSummary:
-        """Remove a conversation with its messages, and tell what it was.
+        """Remove a conversation with its messages, and tell what it was; `restore` takes one that was loaded before.
 
         Raises:
             ConversationNotFound: As `load` does.
@@ -199,6 +208,16 @@ def _open(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _save(
+    connection: sqlite3.Connection, conversation: Conversation, messages: Sequence[Message], *, newest: datetime
+) -> None:
+    columns = rows.conversation_to_columns(conversation) | {"newest": moment_to_json(newest)}
+    is_new = connection.execute(_INSERT_CONVERSATION, columns).rowcount == 1
+    unsaved = (*conversation.messages, *messages) if is_new else messages
+    connection.executemany(_SAVE_MESSAGE, [rows.message_to_row(conversation.id, each) for each in unsaved])
+    connection.execute(_UPDATE_CONVERSATION, columns)
 
 
 def _find_messages(connection: sqlite3.Connection, words: tuple[str, ...], limit: int) -> list[rows.Row]:

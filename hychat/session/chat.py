@@ -2,35 +2,27 @@
 
 import os
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, assert_never
+from contextlib import closing
+from dataclasses import replace
+from typing import Final, Protocol, TypeVar
 
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style, Truncate
-from hychat.domain.errors import HistoryError, HychatError, Interrupted, PromptTooLong
-from hychat.domain.event import (
-    Channel,
-    DataTruncated,
-    HistoryDropped,
-    HistoryNotSaved,
-    LoadProgress,
-    PrefillProgress,
-    TokenEvent,
-    TurnEvent,
-    TurnFailed,
-    TurnFinished,
-)
+from hychat.domain.errors import HistoryError, HychatError, Interrupted, UsageError
+from hychat.domain.event import HistoryNotSaved, LoadProgress, TurnEvent, TurnFailed, TurnFinished
 from hychat.domain.generation import LARGEST_SEED, GenerationSettings, Receipt, StopReason, Usage
-from hychat.domain.message import Conversation, FilePart, Message, Part, Role, TextPart, ThoughtPart
-from hychat.engine.prompt.segments import Prompt
-from hychat.engine.prompt.thought import ThoughtParser
-from hychat.engine.protocol import Done, Engine, LoadedModel, Piece
-from hychat.session.compose import turn_of
-from hychat.session.fit import cut_to_fit, room, split_turns, turns_to_drop
+from hychat.domain.message import Conversation, FilePart, Message, Part, Role, TextPart
+from hychat.engine.prompt.segments import begun
+from hychat.engine.protocol import Done, Engine, LoadedModel
+from hychat.messages import _
+from hychat.session.answering import Draft, Writing
+from hychat.session.asking import Asking
 
 _TITLE_CHARACTERS: Final = 60
 _SEED_BYTES: Final = 4
 _WORTH_KEEPING_SECONDS: Final = 1.0
+
+_Result = TypeVar("_Result")
 
 
 class ConversationStore(Protocol):
@@ -61,38 +53,12 @@ class StateCache(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Draft:
-    """An answer while it is written."""
-
-    parser: ThoughtParser | None = None
-    """Known once the model is."""
-    thought: list[str] = field(default_factory=list)
-    answer: list[str] = field(default_factory=list)
-
-    def feed(self, text: str) -> list[TokenEvent]:
-        """Take the next text of the model; what it is."""
-        return self._take(self.parser.feed(text) if self.parser else [])
-
-    def finish(self) -> list[TokenEvent]:
-        """The last of it, which the parser may have held back; a second call has nothing more."""
-        parser, self.parser = self.parser, None
-        return self._take(parser.finish() if parser else [])
-
-    def _take(self, events: list[TokenEvent]) -> list[TokenEvent]:
-        for event in events:
-            (self.thought if event.channel is Channel.THOUGHT else self.answer).append(event.text)
-        return events
-
-    def parts(self) -> tuple[Part, ...]:
-        thought, answer = "".join(self.thought), "".join(self.answer)
-        return (*([ThoughtPart(thought)] if thought else []), *([TextPart(answer)] if answer else []))
-
-
 class ChatSession:
     """One conversation with one model.
 
-    `conversation`, `style` and `settings` may be set between turns; a turn takes them as it finds them.
+    `conversation`, `style` and `settings` may be set between turns; a turn takes them as it finds them, and goes on where
+    the conversation stands. A turn tells any number of events, then one `TurnFinished` or `TurnFailed`; what was written
+    before an error or a cancel is kept. Where `hurry` is set while the model thinks, it answers at once.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a chat
@@ -114,70 +80,171 @@ class ChatSession:
         self.conversation = conversation
         self.settings = settings
         self.style = style
+        self.model: LoadedModel | None = None
+        """What is known of the model, its context and devices among it; None before it is loaded."""
+
+    def open(self, cancel: CancelToken) -> Generator[LoadProgress, None, LoadedModel]:
+        """Load the model; a turn does it too. Raises as the engine's `open`."""
+        self.model = yield from self._engine.open(cancel)
+        self._recall()
+        return self.model
+
+    # Turns
 
     def turn(
-        self, prompt: str | Sequence[Part], cancel: CancelToken, *, truncate: Truncate | None = None
+        self,
+        prompt: str | Sequence[Part],
+        cancel: CancelToken,
+        *,
+        truncate: Truncate | None = None,
+        hurry: CancelToken | None = None,
     ) -> Iterator[TurnEvent]:
-        """Ask, and tell what happens: any number of events, then one `TurnFinished` or `TurnFailed`.
+        """Ask. `truncate` allows over-long data to be cut."""
+        question = self._question(prompt, self.style)
+        draft = Draft.of(question, self.style)
+        yield from self._told(draft, self._answered(question, draft, cancel, hurry, truncate))
 
-        What was written before an error or a cancel is kept. `truncate` allows over-long data to be cut.
-        """
-        parts = (TextPart(prompt),) if isinstance(prompt, str) else tuple(prompt)
-        draft = _Draft()
-        leaf = self.conversation.leaf
-        question = Message(Role.USER, parts, parent=leaf.id if leaf else None, style=self.style)
+    def again(self, cancel: CancelToken, *, hurry: CancelToken | None = None) -> Iterator[TurnEvent]:
+        """Answer the last question of the branch again, in the present style: another answer beside those it has."""
+        questions = [message for message in self.conversation.branch() if message.role is Role.USER]
+        if questions:
+            draft = Draft.of(questions[-1], self.style)
+            yield from self._told(draft, self._answered(questions[-1], draft, cancel, hurry))
+        else:
+            yield TurnFailed(UsageError(_("There is no question yet.")))
+
+    def go_on(self, cancel: CancelToken, *, hurry: CancelToken | None = None) -> Iterator[TurnEvent]:
+        """Go on with the answer where the conversation stands: the same message grows, and knows how its end was made."""
+        match self.conversation.branch():
+            case (*_, Message(role=Role.USER) as question, Message(role=Role.ASSISTANT) as answer):
+                draft = Draft(answer)
+                yield from self._told(draft, self._answered(question, draft, cancel, hurry))
+            case _branch:
+                yield TurnFailed(UsageError(_("There is no answer to go on with.")))
+
+    def compare(
+        self,
+        prompt: str | Sequence[Part],
+        styles: Sequence[Style],
+        cancel: CancelToken,
+        *,
+        truncate: Truncate | None = None,
+        hurry: CancelToken | None = None,
+    ) -> Iterator[tuple[Style, TurnEvent]]:
+        """Ask once and answer in every style, side by side; a turn for each style, and the chat goes on with the first's."""
+        from hychat.session.side_by_side import merged  # brings threads
+
+        question = self._question(prompt, styles[0])
+        drafts = {style: Draft.of(question, style) for style in styles}
+        for draft in drafts.values():
+            draft.tip = drafts[styles[0]].message.id
+        writings: dict[Style, Writing] = {}
         try:
-            yield from self._answer(question, draft, cancel, truncate)
-        except Interrupted:
-            yield from draft.finish()
-            answer = self._message(question, draft, StopReason.CANCELLED, None)
-            yield TurnFinished(answer, Usage())
+            for style, draft in drafts.items():
+                writings[style] = yield from _of(style, self._prepared(question, draft, cancel, hurry, truncate))
         except HychatError as error:
-            yield from draft.finish()
-            partial = self._message(question, draft, StopReason.CANCELLED, None) if draft.parts() else None
-            if partial is not None:
-                yield from self._keep(partial)
-            yield TurnFailed(error, partial)
+            for style, draft in drafts.items():
+                yield from _of(style, self._failed(draft, error))
+            return
+        with closing(merged({style: writing.run() for style, writing in writings.items()}, cancel)) as told:
+            for style, event in told:
+                match event:
+                    case Done():
+                        yield from _of(style, self._finished(writings[style], event))
+                    case HychatError():
+                        yield from _of(style, self._failed(drafts[style], event))
+                    case _:
+                        yield style, event
 
-    def _answer(
-        self, question: Message, draft: _Draft, cancel: CancelToken, truncate: Truncate | None
+    # What every turn does
+
+    def _question(self, prompt: str | Sequence[Part], style: Style | None) -> Message:
+        parts = (TextPart(prompt),) if isinstance(prompt, str) else tuple(prompt)
+        leaf = self.conversation.leaf
+        return Message(Role.USER, parts, parent=leaf.id if leaf else None, style=style)
+
+    def _told(self, draft: Draft, steps: Iterator[TurnEvent]) -> Iterator[TurnEvent]:
+        try:
+            yield from steps
+        except HychatError as error:
+            yield from self._failed(draft, error)
+
+    def _answered(
+        self,
+        question: Message,
+        draft: Draft,
+        cancel: CancelToken,
+        hurry: CancelToken | None,
+        truncate: Truncate | None = None,
     ) -> Iterator[TurnEvent]:
-        model = yield from self._engine.open(cancel)
+        writing = yield from self._prepared(question, draft, cancel, hurry, truncate)
+        done = yield from writing.run()
+        yield from self._finished(writing, done)
+
+    def _prepared(
+        self,
+        question: Message,
+        draft: Draft,
+        cancel: CancelToken,
+        hurry: CancelToken | None,
+        truncate: Truncate | None,
+    ) -> Generator[TurnEvent, None, Writing]:
+        """Load the model, lay out its prompt, and keep a question that is new."""
+        model = yield from self.open(cancel)
+        answer, builder = draft.message, model.builder
+        settings = self._chosen(model, answer)
+        start = begun(builder, answer.thought, answer.text)
+        asking = Asking(self._engine, model, settings, self.conversation.system, answer.style, start, cancel)
+        asked = self.conversation.find(question.id)
+        history = self.conversation.branch(asked)[:-1] if asked else self.conversation.branch()
+        fitted = yield from asking.fit(self._without_dropped(history), asked or question, truncate)
+        self._first_kept = fitted.first_kept
+        if asked is None:
+            yield from self._keep(fitted.question)
+        draft.begin(starts_in_thought=builder.starts_in_thought(think=bool(settings.think)))
+        return Writing(self._engine, model, fitted.prompt, settings, draft, cancel, hurry or CancelToken())
+
+    def _chosen(self, model: LoadedModel, answer: Message) -> GenerationSettings:
+        """Every setting of an answer; one that is gone on with stays as it began, and no grammar starts in its middle."""
         settings = self.settings.over(model.defaults)
         think = bool(settings.think) and model.builder.can_think
-        settings = replace(settings, think=think, seed=_seed(settings))
-        self._recall()
-        question, prompt = yield from self._fit(model, question, settings, cancel, truncate)
-        yield from self._keep(question)
+        if answer.parts:
+            think, settings = bool(answer.thought), replace(settings, json_schema=None)
+        return replace(settings, think=think, seed=_seed(settings))
 
-        draft.parser = ThoughtParser(model.builder.starts_in_thought(think=think))
-        for event in self._engine.stream(prompt, settings, cancel):
-            match event:
-                case Piece(text):
-                    yield from draft.feed(text)
-                case PrefillProgress() | LoadProgress():
-                    yield event
-                case Done(stop, usage):
-                    yield from draft.finish()
-                    answer = self._message(question, draft, stop, Receipt(model.name, settings, usage))
-                    yield from self._keep(answer)
-                    self._keep_state(usage)
-                    yield TurnFinished(answer, usage)
-                case _:
-                    assert_never(event)
+    def _without_dropped(self, branch: Sequence[Message]) -> Sequence[Message]:
+        """A branch without what earlier turns had to drop."""
+        kept = next((index for index, message in enumerate(branch) if message.id == self._first_kept), 0)
+        return branch[kept:]
 
-    @staticmethod
-    def _message(question: Message, draft: _Draft, stop: StopReason, receipt: Receipt | None) -> Message:
-        return Message(
-            Role.ASSISTANT, draft.parts(), parent=question.id, style=question.style, stop=stop, receipt=receipt
-        )
+    def _finished(self, writing: Writing, done: Done) -> Generator[TurnEvent, None, None]:
+        receipt = Receipt(writing.model.name, writing.settings, done.usage)
+        answer = writing.draft.written(done.stop, receipt)
+        yield from self._keep(answer, writing.draft.tip)
+        if writing.draft.tip is None:  # one of several leaves that to the next turn
+            self._keep_state(done.usage)
+        yield TurnFinished(answer, done.usage)
 
-    def _keep(self, message: Message) -> Iterator[TurnEvent]:
-        """Add a message to the conversation, and store it; a store that fails costs no answer."""
+    def _failed(self, draft: Draft, error: HychatError) -> Generator[TurnEvent, None, None]:
+        yield from draft.finish()
+        partial = draft.written(StopReason.CANCELLED)
+        if draft.has_grown:
+            yield from self._keep(partial, draft.tip)
+        if isinstance(error, Interrupted):
+            yield TurnFinished(partial, Usage())
+        else:
+            yield TurnFailed(error, partial if draft.has_grown else None)
+
+    def _keep(self, message: Message, tip: str | None = None) -> Iterator[TurnEvent]:
+        """Add a message to the conversation, and store it; a store that fails costs no answer.
+
+        The conversation then stands at that message, or at `tip`.
+        """
         conversation = self.conversation
         if not conversation.title and message.role is Role.USER:
             conversation = replace(conversation, title=title_of(message))
-        self.conversation = conversation.with_message(message)
+        conversation = conversation.with_message(message)
+        self.conversation = replace(conversation, tip=tip) if tip else conversation
         if self._store is not None:
             try:
                 self._store.save_message(self.conversation, message)
@@ -206,77 +273,16 @@ class ChatSession:
         if path is not None and self._engine.keep(path):
             self._states.settle(self.conversation.id)
 
-    # Fitting
 
-    def _fit(
-        self,
-        model: LoadedModel,
-        question: Message,
-        settings: GenerationSettings,
-        cancel: CancelToken,
-        truncate: Truncate | None,
-    ) -> Generator[TurnEvent, None, tuple[Message, Prompt]]:
-        """The question, its data cut if it had to be, and the prompt with as much history as fits.
-
-        Raises:
-            PromptTooLong: The question alone does not fit.
-        """
-        limits = room(model.context_tokens, settings.max_tokens)
-        think = bool(settings.think)
-
-        def prompt_of(history: Sequence[Message], asked: Message) -> Prompt:
-            turns = [turn_of(message) for message in (*history, asked)]
-            return model.builder.render(self.conversation.system, turns, think=think)
-
-        def tokens_of(history: Sequence[Message], asked: Message) -> int:
-            return self._engine.count([prompt_of(history, asked)], cancel)[0]
-
-        turns = self._kept_turns()
-        history = _flat(turns)
-        tokens = tokens_of(history, question)
-        if turns and tokens > limits.with_history:
-            dropped = turns_to_drop(len(turns), lambda n: tokens_of(_flat(turns[n:]), question), limits)
-            history = _flat(turns[dropped:])
-            self._first_kept = history[0].id if history else question.id
-            yield HistoryDropped(dropped, model.context_tokens)
-            tokens = tokens_of(history, question)
-        if tokens > limits.alone:
-            question = self._cut(question, truncate, lambda asked: tokens_of((), asked), limits.alone, tokens)
-            yield DataTruncated(tokens, tokens_of((), question))
-        return question, prompt_of(history, question)
-
-    def _kept_turns(self) -> tuple[tuple[Message, ...], ...]:
-        """The turns of the branch, without those that earlier turns had to drop."""
-        branch = self.conversation.branch()
-        kept = next((index for index, message in enumerate(branch) if message.id == self._first_kept), 0)
-        return split_turns(branch[kept:])
-
-    @staticmethod
-    def _cut(question: Message, truncate: Truncate | None, tokens_of: "TokensOf", limit: int, tokens: int) -> Message:
-        """The question with its data cut.
-
-        Raises:
-            PromptTooLong: It may not be cut, or cutting is not enough.
-        """
-        if truncate is None:
-            raise PromptTooLong(tokens, limit)
-        parts = cut_to_fit(question.parts, truncate, lambda parts: tokens_of(replace(question, parts=parts)), limit)
-        cut = replace(question, parts=parts)
-        if (left := tokens_of(cut)) > limit:
-            raise PromptTooLong(left, limit)
-        return cut
-
-
-def _flat(turns: Sequence[Sequence[Message]]) -> list[Message]:
-    return [message for turn in turns for message in turn]
-
-
-class TokensOf(Protocol):
-    """Counts the tokens of a prompt that asks a question."""
-
-    def __call__(self, asked: Message, /) -> int:
-        """Its tokens, control tokens and system text included."""
-        ...
+def _of(style: Style, events: Generator[TurnEvent, None, _Result]) -> Generator[tuple[Style, TurnEvent], None, _Result]:
+    """The events of one answer of several, and what their generator returns."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            result: _Result = end.value
+            return result
+        yield style, event
 
 
 def _seed(settings: GenerationSettings) -> int:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
+from hychat.domain.choices import Style
 from hychat.domain.message import FilePart, Message, Part, Role, TextPart
 from hychat.engine.prompt.segments import ChatTurn
 from hychat.engine.prompt.style import styled
@@ -26,8 +28,21 @@ def fenced(data: str, name: str) -> str:
     return f"{fence}{label}\n{data.rstrip()}\n{fence}"
 
 
-def turn_of(message: Message) -> ChatTurn:
-    """How a builder sees a message: a user's with the style it was asked with, an answer without its thoughts."""
+def turns_of(branch: Sequence[Message], style: Style | None) -> list[ChatTurn]:
+    """A branch as a builder sees it, its last question to be answered in `style`.
+
+    Every question asks for the style of the answer that follows it; one without an answer for its own.
+    """
+    past = [turn_of(message, _style(message, following)) for message, following in pairwise(branch)]
+    return past + [turn_of(message, style) for message in branch[-1:]]
+
+
+def _style(question: Message, following: Message) -> Style | None:
+    return (following if following.role is Role.ASSISTANT else question).style
+
+
+def turn_of(message: Message, style: Style | None) -> ChatTurn:
+    """A question with the wish for a style, an answer without its thoughts."""
     if message.role is Role.USER:
-        return ChatTurn(is_user=True, text=styled(text_of(message.parts), message.style))
+        return ChatTurn(is_user=True, text=styled(text_of(message.parts), style))
     return ChatTurn(is_user=False, text=message.text)

@@ -1,4 +1,4 @@
-"""A conversation as text to keep or to share: Markdown for people, JSON for programs."""
+"""A conversation as text to keep or to share: Markdown and HTML for people, JSON for programs."""
 
 import json
 import re
@@ -42,11 +42,18 @@ def to_json(conversation: Conversation) -> str:
 
 
 def to_markdown(conversation: Conversation) -> str:
-    """The branch that ends in the newest message, one heading a message.
+    """The branch on which the conversation stands, one heading a message.
 
     A code fence that a message leaves open, as an answer that was cut may, does not swallow the messages after it.
     """
     return "\n\n".join(_blocks(conversation)) + "\n"
+
+
+def to_html(conversation: Conversation) -> str:
+    """The branch on which the conversation stands, as one page that needs no other file, host or script."""
+    from hychat.session.page import page_of  # brings the Markdown parser
+
+    return page_of(conversation)
 
 
 def _message_to_json(message: Message) -> codec.JsonObject:
@@ -73,7 +80,7 @@ def _attachments(message: Message) -> Iterator[Attachment]:
 
 def _blocks(conversation: Conversation) -> Iterator[str]:
     """The paragraphs, lists, quotes and fences of the Markdown text."""
-    yield f"# {_one_line(conversation.title) or _('Conversation')}"
+    yield f"# {one_line(conversation.title) or _('Conversation')}"
     yield "\n".join(_facts(conversation))
     if conversation.system:
         yield f"## {_('System')}"
@@ -103,7 +110,7 @@ def _message_blocks(message: Message) -> Iterator[str]:
         yield _quoted(f"**{_('Thought')}**\n\n{message.thought.strip()}")
     if message.text.strip():
         yield _contained(message.text.strip("\n"))
-    if note := _stop_note(message.stop):
+    if note := stop_note(message.stop):
         yield f"*{note}*"
 
 
@@ -113,7 +120,8 @@ def _speaker(message: Message) -> str:
     return _code(message.receipt.model) if message.receipt else _("Assistant")
 
 
-def _stop_note(stop: StopReason | None) -> str:
+def stop_note(stop: StopReason | None) -> str:
+    """Why an answer is not whole; empty where it is."""
     match stop:
         case StopReason.LENGTH:
             return _("This answer was cut at its length limit.")
@@ -171,7 +179,7 @@ def _fenced(text: str, language: str) -> str:
 
 def _code(text: str) -> str:
     """The text as a code span on one line, whatever backticks it holds (CommonMark, section 6.1)."""
-    line = _one_line(text) or "?"
+    line = one_line(text) or "?"
     fence = "`" * (_longest_backtick_run(line) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{pad}{line}{pad}{fence}"
@@ -187,5 +195,6 @@ def _longest_backtick_run(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text with every run of white space as one space."""
     return " ".join(text.split())

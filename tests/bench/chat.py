@@ -11,7 +11,7 @@ from hychat.domain.generation import StopReason, Usage
 from hychat.domain.message import Conversation, Message
 from hychat.engine.prompt.segments import plain
 from hychat.session.chat import ChatSession
-from hychat.session.compose import turn_of
+from hychat.session.compose import turns_of
 from tests.bench.engines import FULL_CHAIN, Starter, cold_starter
 from tests.bench.programs import MODEL, fresh_home, hychat_json
 from tests.bench.row import Row, at_most
@@ -107,7 +107,7 @@ def _ask(starter: Starter, conversation: Conversation, question: str, max_tokens
 def _new_tokens(starter: Starter, conversation: Conversation, first_answer: Message) -> tuple[int, int]:
     """Tokens of the second question alone, and of everything that the prompt has after the first answer."""
     *asked, _answer = conversation.branch()
-    prompt = starter.model.builder.render("", [turn_of(message) for message in asked], think=False)
+    prompt = starter.model.builder.render("", turns_of(asked, asked[-1].style), think=False)
     end = next(place for place, segment in enumerate(prompt) if segment.text == first_answer.text) + 1
     counts = starter.engine.count([(plain(asked[-1].text),), prompt[end:]], CancelToken())
     return counts[0], counts[1]

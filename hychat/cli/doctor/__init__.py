@@ -1,5 +1,8 @@
 """`hychat doctor`: what is wrong on this machine, and how to put it right."""
 
+import re
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Final
 
@@ -8,12 +11,18 @@ import typer
 from hychat.cli.commands import Command
 from hychat.cli.doctor.finding import Finding, Status, Surroundings
 from hychat.cli.output import Output
+from hychat.cli.wrapping import width_of, wrapped
 from hychat.messages import _
 
 _LOOKS: Final = {Status.OK: "32", Status.WARN: "33", Status.ERROR: "1;31"}
+_SENTENCE: Final = re.compile(r"[A-Z][a-z]|[\u2e80-\u9fff]")
+"""How one begins, and no command does."""
 _Online = Annotated[bool, typer.Option("--online", help=_("Also ask whether the hub and its mirror can be reached."))]
 _Mirror = Annotated[
-    str | None, typer.Option("--mirror", help=_("The mirror of the hub to ask; implies --online."), metavar=_("URL"))
+    str | None,
+    typer.Option(
+        "--mirror", help=_("Ask this mirror of the hub instead of hf-mirror.com; implies --online."), metavar=_("URL")
+    ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
 
@@ -39,12 +48,24 @@ def doctor(ctx: typer.Context, *, online: _Online = False, mirror: _Mirror = Non
 def _tell(output: Output, finding: Finding) -> None:
     """A line that begins with the word, and below it what puts it right."""
     words = {Status.OK: _("ok"), Status.WARN: _("warn"), Status.ERROR: _("error")}
-    margin = max(map(len, words.values())) + 2
-    word = words[finding.status]
-    output.marked(word, f"{' ' * (margin - len(word))}{finding.check}: {finding.message}", sgr=_LOOKS[finding.status])
-    if finding.fix:
-        output.text("\n".join(f"{' ' * margin}{line}" for line in finding.fix.splitlines()))
+    word, margin = words[finding.status], max(map(width_of, words.values())) + 2
+    columns = output.stdout.size().columns - margin if output.stdout.is_terminal else sys.maxsize
+    told = _("{check}: {message}").format(check=finding.check, message=finding.message)
+    first, *rest = [part for line in told.splitlines() for part in wrapped(line, columns)]
+    output.marked(word, f"{' ' * (margin - width_of(word))}{first}", sgr=_LOOKS[finding.status])
+    for line in [*rest, *_fix_in_lines(finding.fix, columns)]:
+        output.text(f"{' ' * margin}{line}")
+
+
+def _fix_in_lines(fix: str, columns: int) -> Iterator[str]:
+    """Sentences are wrapped; a command stays whole, so that it can be copied."""
+    lines = _("fix: {fix}").format(fix=fix).splitlines() if fix else []
+    for line, said in zip(lines, fix.splitlines(), strict=True):
+        yield from wrapped(line, columns) if _SENTENCE.match(said) else [line]
 
 
 app = typer.Typer(name="doctor", rich_markup_mode=None, add_completion=False)
-app.command(cls=Command, help=_("Look for what is wrong here, and say how to put it right."))(doctor)
+app.command(
+    cls=Command,
+    help=_("Look for what is wrong here, and say how to put it right. Exit code 1 where something does not work."),
+)(doctor)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from hychat.catalogue.download import size
-from hychat.cli.doctor.finding import Finding, Surroundings, error, ok, warn
+from hychat.cli.doctor.finding import Finding, Surroundings, both, error, ok, warn
 from hychat.cli.doctor.nvidia import NvidiaDriver, has_cuda_libraries, nvidia_driver
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import HychatError
 from hychat.engine.child import Child
 from hychat.engine.greeting import Build, build_of, offload_devices
 from hychat.engine.install import (
+    CUDA_WHEELS,
     MINIMUM_VERSION,
     PACKAGE,
     compiled_here_line,
@@ -73,7 +74,7 @@ def _package(build: Build) -> Finding:
     )
     details = {"version": found, "ggml_version": build.version, "ggml_commit": build.commit}
     if found and _figures(found) < _figures(MINIMUM_VERSION):
-        message += "; " + _("hychat was tested with {version} and later").format(version=MINIMUM_VERSION)
+        message = both(message, _("hychat was tested with {version} and later").format(version=MINIMUM_VERSION))
         return warn(PACKAGE, message, install_line(), **details)
     return ok(PACKAGE, message, **details)
 
@@ -89,9 +90,8 @@ def _backends(build: Build, devices: tuple[Device, ...]) -> Finding:
     )
     unused = sorted(_features_of_processor() - {*build.cpu_features})
     if unused and not devices:  # with a GPU the processor has little to do
-        message += "; " + _("the processor also has {features}, and this build leaves it unused").format(
-            features=", ".join(unused)
-        )
+        left = _("the processor also has {features}, and this build leaves it unused")
+        message = both(message, left.format(features=", ".join(unused)))
         return warn("backends", message, compiled_here_line(), unused_cpu_features=unused, **details)
     return ok("backends", message, **details)
 
@@ -142,6 +142,13 @@ def nvidia(build: Build, devices: tuple[Device, ...], driver: NvidiaDriver | Non
     name = _("NVIDIA driver {version}").format(version=driver.version or "").rstrip()
     if any(device.kind == "gpu" for device in devices):
         yield ok("nvidia", _("{driver}, in use").format(driver=name), **details)
+    elif driver.trouble:
+        yield warn(
+            "nvidia",
+            _("The driver does not work; nvidia-smi: {words}").format(words=driver.trouble),
+            _("Restart the machine; if that does not help, install NVIDIA's driver again"),
+            **details,
+        )
     elif driver.cuda is None:
         yield warn(
             "nvidia",
@@ -165,11 +172,12 @@ def _unused(name: str, cuda: tuple[int, int], details: dict[str, str | None], *,
     ).format(driver=name, cuda=_dotted(cuda))
     wheel = cuda_wheel_for(cuda)
     if wheel is None:
-        return warn("nvidia", message, f"CMAKE_ARGS=-DGGML_CUDA=on {compiled_here_line()}", **details)
+        fix = _("Install a newer NVIDIA driver, one that runs CUDA {cuda} or later; then ask again: hychat doctor")
+        return warn("nvidia", message, fix.format(cuda=_dotted(min(CUDA_WHEELS))), **details)
     if not has_cuda_libraries(wheel[0]):
-        message += "; " + _("the build below also needs CUDA {major}'s libraries (NVIDIA's package {package})").format(
-            major=wheel[0], package=f"cuda-libraries-{wheel[0]}-{wheel[1]}"
-        )
+        needs = _("the build below also needs CUDA {major}'s libraries (NVIDIA's package {package})")
+        package = f"cuda-libraries-{wheel[0]}-{wheel[1]}"
+        message = both(message, needs.format(major=wheel[0], package=package))
     return warn("nvidia", message, cuda_build_line(wheel), **details)
 
 

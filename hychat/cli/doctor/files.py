@@ -10,7 +10,8 @@ from typing import Final
 from hychat.catalogue.cache import PARTIAL_SUFFIX, hub_cache_folder
 from hychat.catalogue.download import size
 from hychat.catalogue.find import known_models
-from hychat.cli.doctor.finding import Finding, Surroundings, error, ok, warn
+from hychat.cli.doctor.access import barrier
+from hychat.cli.doctor.finding import Finding, Surroundings, both, error, ok, warn
 from hychat.config.load import what_is_said
 from hychat.domain.errors import CatalogueError, ConfigError, HistoryError
 from hychat.messages import _, ngettext
@@ -24,7 +25,7 @@ _SEVERAL: Final = 5
 def config(_around: Surroundings) -> Iterator[Finding]:
     """Whether the settings can be read, from the file and from the environment."""
     file = config_file()
-    details: dict[str, object] = {"file": str(file), "exists": file.exists()}
+    details: dict[str, object] = {"file": str(file), "exists": os.path.exists(file)}  # noqa: PTH110 - Path may raise
     try:
         said = what_is_said(file, os.environ)
     except ConfigError as problem:
@@ -40,9 +41,13 @@ def config(_around: Surroundings) -> Iterator[Finding]:
 
 
 def _edit(problem: ConfigError, file: Path) -> str:
-    """The command that leads to the bad value: it is a variable's, or stands in the file."""
+    """The command that leads to the bad value: it is a variable's, or stands in the file, which may be closed."""
     place = problem.message.partition(":")[0]
-    return f"unset {place}" if place in os.environ else f"${{EDITOR:-nano}} {shlex.quote(str(file))}"
+    if place in os.environ:
+        return f"unset {place}"
+    if (closed := barrier(file, is_file=True)) is not None:
+        return closed.way_in("XDG_CONFIG_HOME")
+    return "\n".join(filter(None, [problem.hint, f"${{EDITOR:-nano}} {shlex.quote(str(file))}"]))
 
 
 def catalogue(_around: Surroundings) -> Iterator[Finding]:
@@ -61,6 +66,9 @@ def history(_around: Surroundings) -> Iterator[Finding]:
     from hychat.history.store import HistoryStore  # brings sqlite3
 
     file = history_file()
+    if (closed := barrier(file, is_file=True)) is not None:
+        yield error("history", str(closed), closed.way_in("XDG_DATA_HOME"), file=str(file))
+        return
     if not file.exists():
         yield ok("history", _("there are no chats yet; {file} would hold them").format(file=file), file=str(file))
         return
@@ -69,7 +77,7 @@ def history(_around: Surroundings) -> Iterator[Finding]:
         store.recent(1)  # opens it as a chat would, with the tables it needs
         problems, count = _looked_through(file)
     except HistoryError as problem:
-        yield error("history", problem.message, problem.hint, file=str(file))
+        yield error("history", problem.message, _away(file) if _is_damage(problem) else problem.hint, file=str(file))
         return
     finally:
         store.close()
@@ -101,15 +109,31 @@ def _looked_through(file: Path) -> tuple[list[str], int]:
     return [] if told == ["ok"] else told, count
 
 
-def _whole_again(file: Path) -> str:
-    """The command that saves what can be read, and keeps the damaged file."""
+def _is_damage(problem: HistoryError) -> bool:
+    """Whether the file itself is ill: the base class is raised of SQLITE_NOTADB and SQLITE_CORRUPT alone."""
+    from sqlite3 import DatabaseError
+
+    return type(problem.__cause__) is DatabaseError
+
+
+def _away(file: Path) -> str:
+    """The command that makes room for a new history, and keeps the damaged one."""
     name = shlex.quote(str(file))
-    return f"mv {name} {name}.damaged && sqlite3 {name}.damaged .recover | sqlite3 {name}"
+    return f"mv {name} {name}.damaged"
+
+
+def _whole_again(file: Path) -> str:
+    """The command that saves what can be read as well."""
+    name = shlex.quote(str(file))
+    return f"{_away(file)} && sqlite3 {name}.damaged .recover | sqlite3 {name}"
 
 
 def models(_around: Surroundings) -> Iterator[Finding]:
     """What the models take on the disk they share with other tools, and what is free there."""
     folder = hub_cache_folder()
+    if (closed := barrier(folder)) is not None:
+        yield warn("models", str(closed), closed.way_in("HF_HUB_CACHE"), folder=str(folder))
+        return
     files = [file for place in folder.glob("models--*") for file in _files_in(place)]
     total = sum(count for _name, count in files)
     partial = sum(count for name, count in files if name.endswith(PARTIAL_SUFFIX))
@@ -122,6 +146,9 @@ def models(_around: Surroundings) -> Iterator[Finding]:
 def states(_around: Surroundings) -> Iterator[Finding]:
     """What the KV states of chats take."""
     folder = states_folder()
+    if (closed := barrier(folder)) is not None:
+        yield warn("states", str(closed), closed.way_in("XDG_CACHE_HOME"), folder=str(folder))
+        return
     count = sum(count for _name, count in _files_in(folder))
     message = _("{size} of kept chat contexts in {folder}").format(size=size(count), folder=folder)
     yield _on_disk("states", message, folder, f"rm -r {shlex.quote(str(folder))}", bytes=count)
@@ -139,9 +166,6 @@ def _files_in(folder: Path) -> Iterator[tuple[str, int]]:
 def _on_disk(check: str, message: str, folder: Path, tidy_up: str, **details: object) -> Finding:
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(existing).free
-    message += "; " + _("{size} free there").format(size=size(free))
+    message = both(message, _("{size} free there").format(size=size(free)))
     details |= {"folder": str(folder), "free_bytes": free}
-    if not os.access(existing, os.W_OK | os.X_OK):
-        message += "; " + _("you may not write there")
-        return warn(check, message, f"sudo chown -R $USER {shlex.quote(str(existing))}", **details)
     return warn(check, message, tidy_up, **details) if free < _LITTLE_DISK_BYTES else ok(check, message, **details)

@@ -7,6 +7,7 @@ from typing import Any
 
 from hychat.cli.streams import Stream
 from hychat.engine.spawn import Spawned
+from hychat.messages import _
 
 
 class Status(StrEnum):
@@ -59,3 +60,8 @@ def warn(check: str, message: str, fix: str, **details: Any) -> Finding:
 def error(check: str, message: str, fix: str, **details: Any) -> Finding:
     """It does not work."""
     return Finding(check, Status.ERROR, message, fix, details)
+
+
+def both(first: str, second: str) -> str:
+    """Two facts in one message."""
+    return _("{first}; {second}").format(first=first, second=second)

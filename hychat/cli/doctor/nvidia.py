@@ -7,9 +7,11 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 from hychat.engine.install import CudaVersion
+from hychat.messages import _
 
 _DRIVER_LIBRARY: Final = "libcuda.so.1"
 _VERSION_FILE: Final = Path("/proc/driver/nvidia/version")
@@ -17,6 +19,8 @@ _CUDA_RUNTIMES: Final = {11: "libcudart.so.11.0"}
 """Those not named by their major version alone."""
 _SMI_SECONDS: Final = 10.0
 """It wakes sleeping GPUs, which takes a few."""
+
+_KILL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class NvidiaDriver:
     version: str | None
     cuda: CudaVersion | None
     """The newest CUDA it runs; None where only the system's part of it is here, as in a container without the GPU."""
+    trouble: str = ""
+    """What nvidia-smi says where it fails."""
 
 
 def nvidia_driver(library: str = _DRIVER_LIBRARY, version_file: Path = _VERSION_FILE) -> NvidiaDriver | None:
@@ -33,9 +39,11 @@ def nvidia_driver(library: str = _DRIVER_LIBRARY, version_file: Path = _VERSION_
     cuda = _cuda_of_library(library)
     version = _version_in(version_file)
     if cuda is None or version is None:
-        told_version, told_cuda = _told_by_smi()
-        cuda, version = cuda or told_cuda, version or told_version
-    return NvidiaDriver(version, cuda) if cuda or version else None
+        told = _told_by_smi()
+        driver = NvidiaDriver(version or told.version, cuda or told.cuda, told.trouble)
+    else:
+        driver = NvidiaDriver(version, cuda)
+    return driver if driver != NvidiaDriver(None, None) else None
 
 
 def has_cuda_libraries(major: int) -> bool:
@@ -65,15 +73,40 @@ def _version_in(file: Path) -> str | None:
     return None
 
 
-def _told_by_smi() -> tuple[str | None, CudaVersion | None]:
-    """What the head of nvidia-smi's table says."""
+def _told_by_smi() -> NvidiaDriver:
+    """What the head of nvidia-smi's table says, or its words where it has none."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return None, None
+        return NvidiaDriver(None, None)
     try:
-        told = subprocess.run([program], capture_output=True, text=True, timeout=_SMI_SECONDS, check=True)  # noqa: S603 - as the user would type it
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        return None, None
-    driver = re.search(r"Driver Version: *([\d.]+)", told.stdout)
-    cuda = re.search(r"CUDA Version: *(\d+)\.(\d+)", told.stdout)
-    return driver[1] if driver else None, (int(cuda[1]), int(cuda[2])) if cuda else None
+        code, told = _output_of(program)
+    except OSError:
+        return NvidiaDriver(None, None)
+    except subprocess.TimeoutExpired:
+        return NvidiaDriver(None, None, _("it does not answer within {seconds:.0f} s").format(seconds=_SMI_SECONDS))
+    driver = re.search(r"Driver Version: *([\d.]+)", told)
+    cuda = re.search(r"CUDA Version: *(\d+)\.(\d+)", told)
+    trouble = next(iter(told.split("\n")), "").strip() or _("exit code {code}").format(code=code)
+    return NvidiaDriver(
+        driver[1] if driver else None, (int(cuda[1]), int(cuda[2])) if cuda else None, trouble if code else ""
+    )
+
+
+def _output_of(program: str) -> tuple[int, str]:
+    """Exit code and output. One that hangs is given up: where its driver hangs, not even SIGKILL may end it.
+
+    Raises:
+        OSError: It cannot be started.
+        subprocess.TimeoutExpired: It hangs.
+    """
+    with TemporaryFile() as told:  # a pipe would stay open as long as anything that it started
+        process = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT)  # noqa: S603 - as the user would type it
+        try:
+            code = process.wait(_SMI_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_KILL_SECONDS)
+            raise
+        told.seek(0)
+        return code, told.read().decode("utf-8", "replace")

@@ -15,3 +15,8 @@ class Detokenizer:
     def feed(self, piece: bytes) -> str:
         """The characters that are whole by now."""
         return self._decoder.decode(piece)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no character is broken off in the middle."""
+        return not self._decoder.getstate()[0]

@@ -56,6 +56,8 @@ class _Answer:
     untold: str = ""
     told: float = 0.0
     detokenizer: Detokenizer = field(default_factory=Detokenizer)
+    whole_tokens: int = 0
+    """Tokens written up to the last whole character."""
     loops: LoopDetector = field(default_factory=LoopDetector)
     reused_tokens: int = 0
     started: float = 0.0
@@ -269,6 +271,8 @@ class Scheduler:
         answer.last_token = now
         answer.sequence.append(token)
         answer.untold += answer.detokenizer.feed(self._model.piece(token))
+        if answer.detokenizer.is_whole:
+            answer.whole_tokens = answer.generated_tokens
         if now - answer.told >= _TELLING_INTERVAL_SECONDS:
             self._tell_text(answer)
         if answer.sampling.grammar is None and answer.loops.feed(token):
@@ -298,7 +302,8 @@ class Scheduler:
 
     def _remember(self, answer: _Answer) -> None:
         """Keep the token ids of an answer's text, unless there are some among them that stand for no text."""
-        text, tokens = "".join(answer.text), answer.sequence[answer.prompt_tokens :]
+        text = "".join(answer.text)
+        tokens = answer.sequence[answer.prompt_tokens : answer.prompt_tokens + answer.whole_tokens]
         if text and all(self._model.is_text(token) for token in tokens):
             self._tokens_of_answer[text] = tokens
             self._tokens_of_answer.move_to_end(text)

@@ -37,9 +37,17 @@ class Layout:
     """Before the answer that is to be written, when it shall come without a thought."""
     opened_thought: str
     """The same when the model shall think; empty where the model opens its thought by itself."""
+    thought_start: str
+    thought_end: str
+    answer_start: str
+    """As `PromptBuilder` has them."""
 
 
 _EMPTY_THOUGHT: Final = "<think>\n\n</think>\n"
+_THOUGHT_START: Final = "<think>\n"
+_ANSWER_START: Final = "<answer>\n"
+_THOUGHT_END: Final = f"\n</think>\n{_ANSWER_START}"
+"""How families A and B write by themselves: the answer in tags, with and without a thought (their model cards)."""
 
 _A: Final = Layout(
     begin="<｜hy_begin▁of▁sentence｜>",
@@ -51,6 +59,9 @@ _A: Final = Layout(
     effort="",
     skipped_thought=_EMPTY_THOUGHT,
     opened_thought="",
+    thought_start=_THOUGHT_START,
+    thought_end=_THOUGHT_END,
+    answer_start=_ANSWER_START,
 )
 _B: Final = Layout(
     begin="<|startoftext|>",
@@ -62,6 +73,9 @@ _B: Final = Layout(
     effort="",
     skipped_thought=_EMPTY_THOUGHT,
     opened_thought="",
+    thought_start=_THOUGHT_START,
+    thought_end=_THOUGHT_END,
+    answer_start=_ANSWER_START,
 )
 
 
@@ -83,6 +97,21 @@ class HunyuanBuilder:
     def starts_in_thought(self, *, think: bool) -> bool:
         """Whether the text that the model writes next stands inside a thought that the prompt opened."""
         return think and bool(self._thought(think=True))
+
+    @property
+    def thought_start(self) -> str:
+        """Control text that the model opens its thought with, where the prompt does not."""
+        return self.layout.thought_start
+
+    @property
+    def thought_end(self) -> str:
+        """Control text that closes a thought and opens the answer."""
+        return self.layout.thought_end
+
+    @property
+    def answer_start(self) -> str:
+        """Control text that the model opens its answer with, where the prompt leaves its thought out."""
+        return self.layout.answer_start if self.can_think else ""
 
     def _segments(self, system: str, turns: Sequence[ChatTurn], *, think: bool) -> Iterator[Segment]:
         layout = self.layout
@@ -133,5 +162,8 @@ def hy_v3(*, has_suffix: bool, bos: str = "", eos: str = "") -> HunyuanBuilder:
             effort=f"<｜reasoning_mode{suffix}｜>reasoning_effort:{{level}}",
             skipped_thought=think + think_end,
             opened_thought=think,
+            thought_start=think,
+            thought_end=think_end,
+            answer_start="",
         )
     )

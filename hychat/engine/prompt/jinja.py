@@ -63,6 +63,11 @@ class JinjaBuilder:
         """Whether the template knows of thinking."""
         return may_think(self._source)
 
+    # Templates say how a chat is laid out, not what a model writes: these are the tags that most were trained with.
+    thought_start: Final = "<think>\n"
+    thought_end: Final = "\n</think>\n\n"
+    answer_start: Final = ""
+
     @cached_property
     def _template(self) -> "ChatTemplate":
         from hychat.engine.prompt.sandbox import ChatTemplate, TemplateFault  # imports jinja2: 40 ms

@@ -42,6 +42,21 @@ class PromptBuilder(Protocol):
         """Whether thinking can be switched on for this model."""
         ...
 
+    @property
+    def thought_start(self) -> str:
+        """Control text that the model opens its thought with, where the prompt does not."""
+        ...
+
+    @property
+    def thought_end(self) -> str:
+        """Control text that closes a thought and opens the answer."""
+        ...
+
+    @property
+    def answer_start(self) -> str:
+        """Control text that the model opens its answer with, where the prompt leaves its thought out."""
+        ...
+
 
 def control(text: str) -> Segment:
     """Text of ours or of the template."""
@@ -51,6 +66,15 @@ def control(text: str) -> Segment:
 def plain(text: str) -> Segment:
     """Text that a user, a file or a model wrote."""
     return Segment(text, is_control=False)
+
+
+def begun(builder: PromptBuilder, thought: str, answer: str) -> Prompt:
+    """What stands behind `render` so that the model goes on with what it has written; `think` is whether it has thought."""
+    is_open = builder.starts_in_thought(think=bool(thought))
+    segments = [control("" if is_open or not thought else builder.thought_start), plain(thought)]
+    if answer:
+        segments += [control(builder.thought_end if is_open or thought else builder.answer_start), plain(answer)]
+    return tuple(segment for segment in segments if segment.text)
 
 
 def joined(segments: Iterable[Segment]) -> Prompt:

@@ -1,7 +1,7 @@
 """Asking for a manner: formal, casual or friendly.
 
-The wish stands at the end of the message it was asked with and is rendered again from the style stored with that
-message, so switching the style in the middle of a chat changes nothing that the model has read already.
+The wish stands at the end of the question and is rendered again from the style stored with the answer that follows it,
+so switching the style in the middle of a chat changes nothing that the model has read already.
 """
 
 import re

@@ -64,6 +64,23 @@ class ThoughtParser:
         """The first characters of the answer."""
         self._found: list[TokenEvent] = []
 
+    @classmethod
+    def resumed(cls, channel: Channel) -> "ThoughtParser":
+        """Start in the middle of a thought or an answer: white space stands behind words that were said before."""
+        parser = cls(starts_in_thought=channel is Channel.THOUGHT)
+        parser._has_tags = True
+        parser._is_fresh = False
+        parser._spoken = {channel}
+        if channel is Channel.ANSWER:
+            parser._open("answer")
+            parser._is_fresh = False
+        return parser
+
+    @property
+    def is_in_thought(self) -> bool:
+        """Whether what comes next belongs to a thought, as far as is known."""
+        return self._channel is Channel.THOUGHT
+
     def feed(self, text: str) -> list[TokenEvent]:
         """What is certain after this piece of text."""
         return self._read(self._unread + text, is_end=False)

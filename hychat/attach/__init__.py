@@ -1,0 +1,1 @@
+"""What a user hands over beside words: files, pasted text."""

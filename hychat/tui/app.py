@@ -1,0 +1,138 @@
+"""The Textual application: it puts desk, themes, language and screens together, and does no work of its own."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import App
+from textual.binding import BindingType
+
+from hychat.domain.errors import HychatError
+from hychat.domain.message import Part
+from hychat.messages import choose_language, language
+from hychat.tui import effects
+from hychat.tui.desk import Desk
+from hychat.tui.effects import Place
+from hychat.tui.screens.chat import ChatScreen
+from hychat.tui.themes import AUTO, LoadedTheme, default_variables, load_theme
+
+
+class HychatApp(App[int]):
+    """hychat on the whole screen."""
+
+    TITLE = "hychat"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = []
+    CSS = """
+    Toast { background: $surface; color: $foreground; }
+    """
+
+    def __init__(self, desk: Desk, first: Sequence[Part] = ()) -> None:
+        """`first` is asked at once."""
+        super().__init__()
+        self.desk = desk
+        self._first = first
+        self.animation_level = "none"
+        self._theme_trouble: HychatError | None = None
+        self._take_first_theme(desk.config.theme)
+
+    def _take_first_theme(self, name: str) -> None:
+        """Look as the user wants; where that is not possible, as usual, and say so in the chat."""
+        try:
+            self.take_theme(load_theme(name))
+        except HychatError as error:
+            self._theme_trouble = error
+            self.take_theme(load_theme(AUTO))
+
+    def take_theme(self, loaded: LoadedTheme) -> None:
+        """Look different."""
+        self.register_theme(loaded.theme)
+        self.theme = loaded.name
+        for screen in self.screen_stack if self._running else ():
+            if isinstance(screen, ChatScreen):
+                screen.transcript.look_anew()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our variables, for Textual's own themes, one of which it has before ours."""
+        return default_variables()
+
+    def on_mount(self) -> None:
+        """Open the chat."""
+        chat = ChatScreen(self.desk, self._first)
+        self.push_screen(chat)
+        if self._theme_trouble is not None:
+            self.call_after_refresh(chat.tell_error, self._theme_trouble)
+
+    @on(ChatScreen.Wanted)
+    def _take_wish(self, event: ChatScreen.Wanted) -> None:
+        match event.effect:
+            case effects.Leave():
+                self.exit(0)
+            case effects.Go(place):
+                self._go(place)
+            case effects.SwitchLanguage(tag):
+                self._speak(tag or ("zh" if language() == "en" else "en"))
+            case effects.SwitchTheme(name):
+                self._switch_theme(name)
+            case _:
+                pass
+
+    def _go(self, place: Place) -> None:
+        """Open another screen; what was chosen there is given to the chat."""
+        chat = self.screen
+        if not isinstance(chat, ChatScreen):
+            return
+        match place:
+            case Place.HELP:
+                from hychat.tui.screens.help import HelpScreen
+
+                self.push_screen(HelpScreen(), lambda command: command and chat.give(command))
+            case Place.THEMES:
+                from hychat.tui.screens.themes import ThemesScreen
+
+                self.push_screen(ThemesScreen())
+            case Place.SETTINGS:
+                from hychat.tui.screens.settings import SettingsScreen
+
+                self.push_screen(SettingsScreen(self.desk), lambda _done: chat.refresh_status())
+            case Place.CHATS:
+                from hychat.tui.screens.chats import ChatsScreen
+
+                self.push_screen(ChatsScreen(self.desk), chat.take_chat)
+            case _:
+                pass
+
+    def _switch_theme(self, name: str) -> None:
+        try:
+            self.take_theme(load_theme(name))
+            self.keep_setting("theme", name)
+        except HychatError as error:
+            if isinstance(self.screen, ChatScreen):
+                self.screen.tell_error(error)
+
+    def keep_setting(self, name: str, text: str) -> None:
+        """Write a setting into the config file.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        from hychat.config.save import set_value
+        from hychat.paths import config_file
+
+        set_value(config_file(), name, text)
+
+    def _fatal_error(self) -> None:
+        """Textual would print a traceback; `failure` is told at the command line's border instead."""
+        self.bell()
+        self._close_messages_no_wait()
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the application, where it was a defect."""
+        return self._exception
+
+    def _speak(self, tag: str) -> None:
+        choose_language(tag)
+        for screen in self.screen_stack:
+            if isinstance(screen, ChatScreen):
+                screen.speak_anew()

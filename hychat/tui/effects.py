@@ -1,0 +1,151 @@
+"""What a command wants from the face it was given in: the TUI and the plain prompt each do it in their way."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from hychat.domain.choices import Style
+from hychat.domain.event import TurnEvent
+from hychat.domain.message import Part
+
+
+class Tone(Enum):
+    """How a note is meant."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Place(Enum):
+    """Another screen."""
+
+    HELP = "help"
+    CHATS = "chats"
+    MODELS = "models"
+    SETTINGS = "settings"
+    THEMES = "themes"
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Tell the user."""
+
+    text: str
+    tone: Tone = Tone.INFO
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send this as if it had been typed."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Answer the last question once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Continue the last answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Answer this question, or the last one, in every style."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerNow:
+    """End the thought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Put this into the prompt, to be edited and sent."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Put this file before the next question."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Put this into the clipboard."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Open another screen."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class ShowChat:
+    """The conversation is another one, or stands elsewhere: show it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A setting is another one: show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchModel:
+    """Talk to another model."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchTheme:
+    """Look different."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchLanguage:
+    """Speak another language."""
+
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """End hychat."""
+
+
+Effect = (
+    Say
+    | Ask
+    | Again
+    | GoOn
+    | Compare
+    | AnswerNow
+    | Draft
+    | Attach
+    | Copy
+    | Go
+    | ShowChat
+    | Refresh
+    | SwitchModel
+    | SwitchTheme
+    | SwitchLanguage
+    | Leave
+)
+Effects = Iterator[Effect]
+StyledEvents = Iterator[tuple[Style, TurnEvent]]

@@ -1,0 +1,112 @@
+"""From the events of a turn to what the transcript shows of it."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+from hychat.domain.choices import Style
+from hychat.domain.event import (
+    Channel,
+    DataTruncated,
+    HistoryDropped,
+    HistoryNotSaved,
+    LoadProgress,
+    PrefillProgress,
+    SafetyEvent,
+    TokenEvent,
+    TurnEvent,
+    TurnFailed,
+    TurnFinished,
+)
+from hychat.domain.message import Conversation, Message, Role
+from hychat.messages import _, ngettext
+from hychat.tui.effects import Tone
+from hychat.tui.entries import Answer, Comparison, Note
+
+
+class Narrator:
+    """Writes one answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.entry = answer
+        self._thought_began: float | None = None
+        answer.tell(_("…"))
+
+    def take(self, events: Iterable[TurnEvent], conversation: Conversation) -> list[Note]:
+        """Show events; what is to be said beside the answer."""
+        return [note for event in events for note in self._take(event, conversation)]
+
+    def _take(self, event: TurnEvent, conversation: Conversation) -> Iterator[Note]:
+        answer = self.entry
+        match event:
+            case LoadProgress(fraction):
+                answer.tell(_("loading the model, {percent:.0f} %").format(percent=100 * fraction))
+            case PrefillProgress(done, total):
+                answer.tell(_("reading, {done} of {total} tokens").format(done=f"{done:,}", total=f"{total:,}"))
+            case TokenEvent(text, channel):
+                self._time(channel)
+                answer.take(text, channel)
+            case TurnFinished(message):
+                answer.finish(message, place_of(message, conversation))
+            case TurnFailed(error, partial):
+                if partial is not None:
+                    answer.finish(partial, place_of(partial, conversation))
+                else:
+                    answer.tell("")
+                yield Note("\n".join(text for text in (error.message, error.hint) if text), Tone.ERROR)
+            case HistoryDropped(turns, context_tokens):
+                yield Note(
+                    ngettext(
+                        "The oldest question is left out: the context has {tokens} tokens.",
+                        "The {count} oldest questions are left out: the context has {tokens} tokens.",
+                        turns,
+                    ).format(count=turns, tokens=f"{context_tokens:,}"),
+                    Tone.WARNING,
+                )
+            case DataTruncated(tokens, kept_tokens):
+                yield Note(
+                    _("The data was cut: {kept} of {tokens} tokens are read.").format(kept=kept_tokens, tokens=tokens),
+                    Tone.WARNING,
+                )
+            case HistoryNotSaved(error):
+                yield Note(_("This chat is not being kept: {reason}").format(reason=error.message), Tone.WARNING)
+            case SafetyEvent():
+                pass
+            case _:
+                assert_never(event)
+
+    def _time(self, channel: Channel) -> None:
+        """Tell how long the thought takes."""
+        if channel is Channel.THOUGHT:
+            now = time.monotonic()
+            self._thought_began = self._thought_began or now
+            self.entry.tell_thought(now - self._thought_began)
+
+
+class CompareNarrator:
+    """Writes the answers of a comparison."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.entry = comparison
+        self._narrators = {style: Narrator(answer) for style, answer in comparison.answers.items()}
+
+    def take(self, events: Iterable[tuple[Style, TurnEvent]], conversation: Conversation) -> list[Note]:
+        """As a narrator's."""
+        return [note for style, event in events for note in self._narrators[style].take((event,), conversation)]
+
+
+def place_of(message: Message, conversation: Conversation) -> tuple[int, int]:
+    """Which of how many versions a message is."""
+    return places_of(conversation).get(message.id, (1, 1))
+
+
+def places_of(conversation: Conversation) -> dict[str, tuple[int, int]]:
+    """Which of how many versions each message is, by id."""
+    versions: dict[tuple[str | None, Role], list[Message]] = {}
+    for message in conversation.messages:
+        versions.setdefault((message.parent, message.role), []).append(message)
+    return {
+        message.id: (nth, len(group))
+        for group in versions.values()
+        for nth, message in enumerate(sorted(group, key=lambda each: each.created), 1)
+    }

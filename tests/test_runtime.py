@@ -1,0 +1,97 @@
+"""One run with several chats, and another model in the middle of it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from hychat.config.schema import Config
+from hychat.domain.cancel import CancelToken
+from hychat.domain.errors import ModelNotFound
+from hychat.domain.message import Conversation
+from hychat.engine.echo import EchoEngine
+from hychat.runtime import Runtime
+from tests.sessions import ask, finished
+
+
+class House:
+    """Engines by the name of their model, and which were closed."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+
+    def open(self, model: str) -> EchoEngine:
+        if model == "missing":
+            raise ModelNotFound("no such model")
+        house = self
+
+        class Closable(EchoEngine):
+            def close(self) -> None:
+                house.closed.append(model)
+
+        self.opened.append(model)
+        return Closable(name=model)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+def runtime(house: House) -> Iterator[Runtime]:
+    runtime = Runtime(Config(model="first"), open_engine=house.open)
+    yield runtime
+    runtime.close()
+
+
+def test_all_chats_of_a_run_have_one_engine(runtime: Runtime, house: House) -> None:
+    for conversation in (None, Conversation(model="first"), Conversation(model="another")):
+        session = runtime.session(conversation)
+        finished(ask(session, "hi"))
+        assert session.conversation.model == "first"
+
+    assert house.opened == ["first"]
+
+
+def test_the_first_chat_decides_for_its_own_model(runtime: Runtime) -> None:
+    assert runtime.session(Conversation(model="another")).conversation.model == "another"
+
+
+def test_another_model_goes_on_with_the_chat_and_the_old_engine_ends(runtime: Runtime, house: House) -> None:
+    session = runtime.session()
+    finished(ask(session, "hi"))
+    runtime.switch_model("second")
+    session = runtime.session(session.conversation)
+    answer = finished(ask(session, "and now"))
+
+    assert house.closed == ["first"]
+    assert answer.receipt is not None
+    assert answer.receipt.model == session.conversation.model == "second"
+    assert len(session.conversation.branch()) == 4
+
+
+def test_a_model_that_is_not_there_leaves_the_old_one(runtime: Runtime, house: House) -> None:
+    session = runtime.session()
+    with pytest.raises(ModelNotFound):
+        runtime.switch_model("missing")
+
+    assert runtime.config.model == "first"
+    assert not house.closed
+    assert finished(ask(session, "hi")).text == "hi"
+
+
+def test_the_same_model_stays(runtime: Runtime, house: House) -> None:
+    runtime.session()
+    runtime.switch_model("first")
+
+    assert (house.opened, house.closed) == (["first"], [])
+
+
+def test_a_chat_opens_where_it_was(runtime: Runtime) -> None:
+    session = runtime.session()
+    one = finished(ask(session, "hi"))
+    list(session.again(CancelToken()))
+    runtime.history().save_position(session.conversation.at(one))
+
+    assert runtime.session(runtime.history().latest()).conversation.leaf == one

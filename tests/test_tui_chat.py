@@ -1,0 +1,155 @@
+import re
+from threading import Event
+
+from hychat.domain.choices import Style
+from hychat.domain.generation import StopReason
+from hychat.domain.message import Role
+from hychat.engine.echo import EchoEngine
+from hychat.tui.app import HychatApp
+from tests.tui import ask, chat_of, running, shown, until
+
+
+async def test_a_question_and_its_answer_stand_one_under_the_other() -> None:
+    async with running(EchoEngine([["Because", " of", " scattering."]])) as (app, pilot):
+        await ask(pilot, "Why is the sky blue?")
+        await until(pilot, lambda: "Because of scattering." in shown(app))
+        rows = shown(app).split("\n")
+        question = next(n for n, row in enumerate(rows) if "Why is the sky blue?" in row)
+        answer = next(n for n, row in enumerate(rows) if "Because of scattering." in row)
+        assert question < answer
+        assert rows[question].startswith("▎ ")
+        assert rows[answer].startswith("  ")
+
+
+async def test_an_answer_is_seen_while_it_is_written() -> None:
+    gate = Event()
+    async with running(EchoEngine([["The first half", gate, " and the second."]])) as (app, pilot):
+        await ask(pilot, "Tell me")
+        await until(pilot, lambda: "The first half" in shown(app))
+        assert "the second" not in shown(app)
+        gate.set()
+        await until(pilot, lambda: "The first half and the second." in shown(app))
+
+
+async def test_escape_stops_the_answer_and_keeps_its_text() -> None:
+    async with running(EchoEngine([["One", " two", Event(), " three"]])) as (app, pilot):
+        await ask(pilot, "Count")
+        await until(pilot, lambda: "One two" in shown(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.desk.is_busy)
+        await until(pilot, lambda: "stopped" in shown(app))
+        assert app.desk.conversation.messages[-1].stop is StopReason.CANCELLED
+        assert app.desk.conversation.messages[-1].text == "One two"
+
+
+async def test_a_prompt_sent_meanwhile_waits_in_sight_and_is_asked_next() -> None:
+    gate = Event()
+    async with running(EchoEngine([["First", gate, "."], ["Second."]])) as (app, pilot):
+        await ask(pilot, "one")
+        await until(pilot, lambda: "First" in shown(app))
+        await ask(pilot, "two")
+        await until(pilot, lambda: "next: two" in shown(app))
+        gate.set()
+        await until(pilot, lambda: "Second." in shown(app))
+        assert "next: two" not in shown(app)
+
+
+async def test_stopping_puts_what_waits_back_into_the_prompt() -> None:
+    async with running(EchoEngine([["First", Event()]])) as (app, pilot):
+        await ask(pilot, "one")
+        await until(pilot, lambda: "First" in shown(app))
+        await ask(pilot, "two")
+        await pilot.press("escape")
+        await until(pilot, lambda: chat_of(app).prompt.text == "two")
+
+
+async def test_the_style_key_walks_through_the_styles_and_the_next_answer_shows_its_own() -> None:
+    async with running(EchoEngine([["Good day."]])) as (app, pilot):
+        await until(pilot, lambda: "no style" in shown(app))
+        await pilot.press("f3")
+        await until(pilot, lambda: "formal" in shown(app))
+        await ask(pilot, "Hello")
+        await until(pilot, lambda: "Good day." in shown(app))
+        assert app.desk.conversation.messages[-1].style is Style.FORMAL
+
+
+async def test_the_temperature_key_goes_a_step_warmer_and_the_other_a_step_cooler() -> None:
+    async with running() as (app, pilot):
+        await until(pilot, lambda: "0.7" in shown(app))
+        await pilot.press("f4")
+        await until(pilot, lambda: "0.8" in shown(app))
+        await pilot.press("shift+f4", "shift+f4")
+        await until(pilot, lambda: "0.6" in shown(app))
+
+
+async def test_an_unknown_command_is_not_sent_and_the_nearest_is_named() -> None:
+    async with running() as (app, pilot):
+        await ask(pilot, "/stile formal")
+        await until(pilot, lambda: "/style" in shown(app))
+        assert not app.desk.conversation.messages
+        assert chat_of(app).prompt.text == "/stile formal"
+
+
+async def test_full_width_slashes_are_slashes_and_two_escape_one() -> None:
+    async with running(EchoEngine([["fine"]])) as (app, pilot):
+        await ask(pilot, "／style casual")
+        await until(pilot, lambda: app.desk.style is Style.CASUAL)
+        await ask(pilot, "//style is a command")
+        await until(pilot, lambda: "fine" in shown(app))
+        assert app.desk.conversation.messages[0].text == "/style is a command"
+
+
+async def test_an_answer_given_again_is_another_version_and_can_be_walked_to() -> None:
+    async with running(EchoEngine([["Heads."], ["Tails."]])) as (app, pilot):
+        await ask(pilot, "Toss a coin")
+        await until(pilot, lambda: "Heads." in shown(app) and not app.desk.is_busy)
+        await pilot.press("f5")
+        await until(pilot, lambda: "Tails." in shown(app) and "2/2" in shown(app))
+        assert "Heads." not in shown(app)
+        row = next(n for n, text in enumerate(shown(app).split("\n")) if "2/2" in text)
+        column = shown(app).split("\n")[row].index("‹")
+        await pilot.click("#transcript", offset=(column, row))
+        await until(pilot, lambda: "Heads." in shown(app) and "1/2" in shown(app))
+
+
+async def test_three_styles_stand_side_by_side_and_one_can_be_gone_on_with() -> None:
+    engine = EchoEngine([["Alpha"], ["Beta"], ["Gamma"]])
+    async with running(engine, size=(120, 40)) as (app, pilot):
+        await ask(pilot, "/compare Say hello")
+        await until(pilot, lambda: all(word in shown(app) for word in ("Alpha", "Beta", "Gamma")))
+        await until(pilot, lambda: not app.desk.is_busy)
+        row = next(row for row in shown(app).split("\n") if "Alpha" in row)
+        assert "Beta" in row
+        assert "Gamma" in row
+        answers = [message for message in app.desk.conversation.messages if message.role is Role.ASSISTANT]
+        assert {message.style for message in answers} == {*Style}
+
+
+async def test_a_thought_is_one_line_that_opens() -> None:
+    engine = EchoEngine([["hmm, let me see", "</think>", "It is four."]], can_think=True)
+    async with running(engine) as (app, pilot):
+        await ask(pilot, "/think on")
+        await ask(pilot, "Two and two?")
+        await until(pilot, lambda: "It is four." in shown(app) and "▸ Thought" in shown(app))
+        assert "let me see" not in shown(app)
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: "hmm, let me see" in shown(app))
+
+
+def _paragraphs(app: HychatApp) -> list[str]:
+    return re.findall(r"paragraph \d+", shown(app))
+
+
+async def test_down_a_long_answer_the_reader_is_not_moved() -> None:
+    gate = Event()
+    lines = "\n\n".join(f"paragraph {n}" for n in range(60))
+    async with running(EchoEngine([[lines, gate, "\n\nthe end"]])) as (app, pilot):
+        await ask(pilot, "Tell me a lot")
+        await until(pilot, lambda: "paragraph 59" in shown(app))
+        await pilot.press("pageup", "pageup")
+        before = _paragraphs(app)
+        gate.set()
+        await until(pilot, lambda: not app.desk.is_busy)
+        assert _paragraphs(app) == before
+        await pilot.press("ctrl+end")
+        await until(pilot, lambda: "the end" in shown(app))
