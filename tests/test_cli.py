@@ -549,7 +549,7 @@ def test_chats_are_removed() -> None:
         ("hychat -f ", 2, []),
         ('hychat "why is', 1, []),
         ("hychat history r", 2, ["rename", "rm"]),
-        ("hychat history export --format ", 4, ["markdown", "json"]),
+        ("hychat history export --format ", 4, ["markdown", "json", "html"]),
         ("hychat config set to", 3, ["top_k", "top_p"]),
         ("hychat config set style f", 4, ["formal", "friendly"]),
         ("hychat config set save ", 4, ["true", "false"]),

@@ -16,8 +16,11 @@ from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.choices import Style
 from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Conversation, FilePart, ImagePart, Message, Role, TextPart, ThoughtPart
+from hychat.history.store import HistoryStore
 from hychat.messages import choose_language
+from hychat.paths import history_file
 from hychat.session.export import to_html, to_json, to_markdown
+from tests.programs import run_hychat
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 NOTES = Attachment(AttachmentKind.TEXT, "notes.py", "text/x-python", text="print(1)\n", source="/home/a/notes.py")
@@ -335,6 +338,13 @@ def test_html_is_told_in_the_users_language() -> None:
 
 def test_half_a_character_does_not_keep_a_page_from_being_written() -> None:
     assert to_html(chat_of("\ud83d", "\ud83d x")).encode()
+
+
+def test_the_command_line_writes_the_page() -> None:
+    history = HistoryStore(str(history_file()))
+    history.restore(CHAT)
+    history.close()
+    assert run_hychat("history", "export", "--format", "html", CHAT.id).out == to_html(CHAT)
 
 
 MARKUP = st.sampled_from(

@@ -1,10 +1,17 @@
 import re
+from pathlib import Path
 from threading import Event
 
+from pytest import MonkeyPatch
+from textual import events
+
+from hychat.config.schema import Config
 from hychat.domain.choices import Style
+from hychat.domain.errors import EngineCrashed, ModelTooLarge
 from hychat.domain.generation import StopReason
-from hychat.domain.message import Role
+from hychat.domain.message import FilePart, Role, TextPart
 from hychat.engine.echo import EchoEngine
+from hychat.paths import user_themes_folder
 from hychat.tui.app import HychatApp
 from tests.tui import ask, chat_of, running, shown, until
 
@@ -153,3 +160,87 @@ async def test_down_a_long_answer_the_reader_is_not_moved() -> None:
         assert _paragraphs(app) == before
         await pilot.press("ctrl+end")
         await until(pilot, lambda: "the end" in shown(app))
+
+
+async def test_a_mentioned_file_goes_before_the_question(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    (tmp_path / "notes.txt").write_text("the data")
+    monkeypatch.chdir(tmp_path)
+    async with running(EchoEngine([["read"]])) as (app, pilot):
+        await pilot.press("@", "n")
+        await until(pilot, lambda: "@notes.txt" in shown(app))
+        await pilot.press("tab", *"what")
+        assert chat_of(app).prompt.text == "@notes.txt what"
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.desk.conversation.messages) == 2)
+        part = app.desk.conversation.messages[0].parts[0]
+        assert isinstance(part, FilePart)
+        assert part.attachment.text == "the data"
+
+
+async def test_enter_on_an_unfinished_command_completes_it() -> None:
+    async with running() as (app, pilot):
+        await pilot.press(*"/tem")
+        await pilot.press("enter")
+        await until(pilot, lambda: chat_of(app).prompt.text == "/temperature ")
+
+
+async def test_down_goes_through_the_completions() -> None:
+    async with running() as (app, pilot):
+        await pilot.press(*"/st")
+        await pilot.press("down", "tab")
+        await until(pilot, lambda: chat_of(app).prompt.text == "/stats ")
+
+
+async def test_a_long_paste_stands_beside_the_words() -> None:
+    async with running(EchoEngine([["ok"]])) as (app, pilot):
+        chat_of(app).prompt.post_message(events.Paste("x" * 10_000))
+        await until(pilot, lambda: "paste 1" in shown(app))
+        await ask(pilot, "what is it?")
+        await until(pilot, lambda: len(app.desk.conversation.messages) == 2)
+        assert [type(part) for part in app.desk.conversation.messages[0].parts] == [FilePart, TextPart]
+
+
+async def test_an_engine_that_dies_is_a_sentence_and_the_next_question_works() -> None:
+    dying = EchoEngine([["It was", EngineCrashed("The engine ended.", hint="Ask again.")], ["fine"]])
+    async with running(dying) as (app, pilot):
+        await ask(pilot, "one")
+        await until(pilot, lambda: "The engine ended." in shown(app) and "It was" in shown(app))
+        await ask(pilot, "two")
+        await until(pilot, lambda: "fine" in shown(app))
+
+
+async def test_a_question_that_could_not_be_asked_comes_back_into_the_prompt() -> None:
+    no_room = ModelTooLarge("There is not enough memory.")
+    engine = EchoEngine(load=[no_room, no_room])
+    async with running(engine) as (app, pilot):
+        await until(pilot, lambda: "not enough memory" in shown(app))
+        await ask(pilot, "precious words")
+        await until(pilot, lambda: chat_of(app).prompt.text == "precious words")
+
+
+async def test_all_is_said_in_the_other_language_at_once() -> None:
+    async with running() as (app, pilot):
+        await until(pilot, lambda: "no style" in shown(app))
+        await pilot.press("f8")
+        await until(pilot, lambda: "不限风格" in shown(app))
+        await pilot.press("f8")
+        await until(pilot, lambda: "no style" in shown(app))
+
+
+async def test_ctrl_c_clears_a_draft_then_asks_once_more_before_it_leaves() -> None:
+    async with running() as (app, pilot):
+        await pilot.press(*"draft")
+        await pilot.press("ctrl+c")
+        assert chat_of(app).prompt.text == ""
+        await pilot.press("up")
+        assert chat_of(app).prompt.text == "draft"
+        await pilot.press("ctrl+c", "ctrl+c", "ctrl+c")
+        await until(pilot, lambda: app._exit)
+
+
+async def test_a_broken_theme_is_told_and_the_chat_opens() -> None:
+    folder = user_themes_folder()
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("background: nocolour\n")
+    async with running(config=Config(model="echo", theme="mine")) as (app, pilot):
+        await until(pilot, lambda: "mine.yaml" in shown(app))

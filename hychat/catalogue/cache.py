@@ -104,14 +104,42 @@ def leftovers(cache: Path) -> Iterator[Leftover]:
     A repository without one may belong to another tool, and is left alone, unless hychat itself began to fetch from it.
     """
     for folder in _found(cache, f"{_PREFIX}*"):
-        links = _found(folder / "snapshots", "*/**/*")
-        is_ours = any(_is_gguf(link) for link in links) or (folder / OURS).exists()
-        named = {link.resolve() for link in links if link.is_symlink()}
-        for blob in _found(folder / "blobs", "*") if is_ours else ():
-            is_partial = blob.name.endswith(PARTIAL_SUFFIX)
-            is_orphan = not is_partial and blob.resolve() not in named and _uses_links(links)
-            if blob.is_file() and (is_orphan or (is_partial and not _is_being_fetched(cache, folder, blob))):
-                yield Leftover(blob, blob.stat().st_size, is_partial)
+        for blob in _unneeded(folder):
+            if not _is_being_fetched(blob):
+                yield Leftover(blob, blob.stat().st_size, _is_partial(blob))
+
+
+def delete(leftover: Leftover) -> bool:
+    """Delete it, unless somebody has begun to fetch or to use it since it was found; whether it is gone.
+
+    Raises:
+        OSError: It cannot be deleted.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = _lock_of(leftover.path)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            if leftover.path not in _unneeded(leftover.path.parent.parent):
+                return False
+            leftover.path.unlink()
+            return True
+    except Timeout:
+        return False
+
+
+def _unneeded(folder: Path) -> list[Path]:
+    """In the folder of a repository: what no snapshot names, whether or not it is being fetched."""
+    links = _found(folder / "snapshots", "*/**/*")
+    if not (any(_is_gguf(link) for link in links) or (folder / OURS).exists()):
+        return []
+    named = {link.resolve() for link in links if link.is_symlink()}
+    return [
+        blob
+        for blob in _found(folder / "blobs", "*")
+        if blob.is_file() and (_is_partial(blob) or (_uses_links(links) and blob.resolve() not in named))
+    ]
 
 
 def lock_file(cache: Path, repository: str, etag: str) -> Path:
@@ -130,9 +158,20 @@ def is_locked(lock: Path) -> bool:
         return True
 
 
-def _is_being_fetched(cache: Path, folder: Path, partial: Path) -> bool:
-    lock = cache / ".locks" / folder.name / f"{partial.name.split('.')[0]}.lock"
+def _lock_of(blob: Path) -> Path:
+    """The lock of a content or of a partial file; the hub's client puts a word of its own before `.incomplete`."""
+    repository = blob.parent.parent
+    etag = blob.name.split(".")[0] if _is_partial(blob) else blob.name
+    return repository.parent / ".locks" / repository.name / f"{etag}.lock"
+
+
+def _is_being_fetched(blob: Path) -> bool:
+    lock = _lock_of(blob)
     return lock.exists() and is_locked(lock)
+
+
+def _is_partial(blob: Path) -> bool:
+    return blob.name.endswith(PARTIAL_SUFFIX)
 
 
 def _uses_links(links: list[Path]) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from hychat.catalogue.cache import OURS, PARTIAL_SUFFIX, cached_path, is_locked, lock_file, place, repository_folder
 from hychat.catalogue.hub import TransientTrouble, as_our_errors, file_facts, host_of
-from hychat.domain.errors import DiskFull, DownloadDamaged, HubUnreachable
+from hychat.domain.errors import DiskFull, DownloadDamaged, HubUnreachable, ModelUnusable
 from hychat.domain.model import ModelFile
 from hychat.domain.pull import (
     PullDone,
@@ -49,17 +49,31 @@ _LONGEST_WAIT_SECONDS: Final = 30.0
 _Result = TypeVar("_Result")
 
 Wait = Callable[[float], None]
+Check = Callable[[Path], None]
+"""Raises ModelUnusable where a file must not be offered."""
+
+
+def no_check(_path: Path) -> None:
+    """Take any file."""
 
 
 def pull(
-    file: ModelFile, cache: Path, *, endpoint: str, recorded_sha256: str | None = None, wait: Wait = time.sleep
+    file: ModelFile,
+    cache: Path,
+    *,
+    endpoint: str,
+    recorded_sha256: str | None = None,
+    check: Check = no_check,
+    wait: Wait = time.sleep,
 ) -> Generator[PullEvent, None, None]:
     """Fetch a file of the hub; the last event says where it is. Whoever stops iterating leaves a partial file to go on from.
 
     A file that is there already is not fetched again, and the hub is not even asked where its revision is known.
     `recorded_sha256` is what the file had when it first came; it counts where neither catalogue nor hub have a checksum.
+    `check` looks at the whole file before it gets its name; what was fetched here and is refused is deleted.
 
     Raises:
+        ModelUnusable: `check` refused it.
         HubUnreachable: There is no connection, and several tries changed nothing.
         HubRefused: The hub has no such file, or does not give it away.
         DownloadDamaged: What came is not what was to come.
@@ -67,24 +81,22 @@ def pull(
     """
     present = cached_path(cache, file) if file.revision or file.sha256 else None
     if present is not None:
+        check(present)
         yield PullDone(str(present), None)
         return
     for is_last_try in (False, True):
         facts = yield from _patiently(lambda: _ask(file, endpoint), endpoint, wait)
-        target = _Target(
-            file, facts, repository_folder(cache, file.repository or "") / "blobs" / facts.etag, recorded_sha256
-        )
+        target = _Target(file, facts, cache, recorded_sha256)
         target.check_promise()
         try:
             with _writing_errors(cache):
-                sha256 = yield from _fetch(target, lock_file(cache, file.repository or "", facts.etag), endpoint, wait)
-                path = place(cache, file, target.blob, facts.commit)
+                done = yield from _fetch(target, endpoint, check, wait)
         except _WrongContent as wrong:
             if is_last_try or not wrong.came_in_pieces:
                 raise target.damaged(wrong.sha256, endpoint) from wrong
             yield PullRestarted(file.file)
         else:
-            yield PullDone(str(path), sha256)
+            yield done
             return
 
 
@@ -109,8 +121,16 @@ class _Target:
 
     file: ModelFile
     facts: "FileFacts"
-    blob: Path
+    cache: Path
     recorded_sha256: str | None
+
+    @property
+    def folder(self) -> Path:
+        return repository_folder(self.cache, self.file.repository or "")
+
+    @property
+    def blob(self) -> Path:
+        return self.folder / "blobs" / self.facts.etag
 
     @property
     def partial(self) -> Path:
@@ -164,32 +184,52 @@ class _Target:
         )
 
 
-def _fetch(target: _Target, lock: Path, endpoint: str, wait: Wait) -> Generator[PullEvent, None, str | None]:
-    """Until the content is there, by whoever fetches it; its checksum where it was us."""
+def _fetch(target: _Target, endpoint: str, check: Check, wait: Wait) -> Generator[PullEvent, None, PullDone]:
+    """Until the content is there under its name, by whoever fetches it; with its checksum where it was us.
+
+    The lock is kept until the name stands: a content without one is what `prune` deletes.
+    """
     from huggingface_hub.utils import WeakFileLock
 
+    lock = lock_file(target.cache, target.file.repository or "", target.facts.etag)
     for folder in (target.blob.parent, lock.parent):
         folder.mkdir(parents=True, exist_ok=True)
     if is_locked(lock):
         yield PullWaiting(target.file.file)
     with WeakFileLock(lock):
-        if target.blob.exists():
-            if target.blob.stat().st_size == target.facts.bytes:
-                return None
-            target.blob.unlink()  # another program left it so
-        (target.blob.parent.parent / OURS).touch()
-        resumed = target.partial.stat().st_size if target.partial.exists() else 0
-        if resumed > target.facts.bytes:
-            target.partial.unlink()
-            resumed = 0
-        target.check_room(resumed)
-        yield PullStarted(target.file.file, resumed, target.facts.bytes)
-        sha256, pieces = yield from _stream_to_end(target, endpoint, wait)
-        if target.sha256 not in {None, sha256}:
-            target.partial.unlink()
-            raise _WrongContent(sha256, came_in_pieces=resumed > 0 or pieces > 1)
-        target.partial.replace(target.blob)
-        return sha256
+        sha256 = None
+        if target.blob.exists() and target.blob.stat().st_size == target.facts.bytes:
+            check(target.blob)
+        else:
+            target.blob.unlink(missing_ok=True)  # another program left it so
+            sha256 = yield from _fetch_content(target, endpoint, wait)
+            _check_or_delete(target.partial, check)
+            target.partial.replace(target.blob)
+        return PullDone(str(place(target.cache, target.file, target.blob, target.facts.commit)), sha256)
+
+
+def _fetch_content(target: _Target, endpoint: str, wait: Wait) -> Generator[PullEvent, None, str]:
+    """Make the partial file whole; its checksum, which is the right one."""
+    (target.folder / OURS).touch()
+    resumed = target.partial.stat().st_size if target.partial.exists() else 0
+    if resumed > target.facts.bytes:
+        target.partial.unlink()
+        resumed = 0
+    target.check_room(resumed)
+    yield PullStarted(target.file.file, resumed, target.facts.bytes)
+    sha256, pieces = yield from _stream_to_end(target, endpoint, wait)
+    if target.sha256 not in {None, sha256}:
+        target.partial.unlink()
+        raise _WrongContent(sha256, came_in_pieces=resumed > 0 or pieces > 1)
+    return sha256
+
+
+def _check_or_delete(partial: Path, check: Check) -> None:
+    try:
+        check(partial)
+    except ModelUnusable as error:
+        partial.unlink()
+        raise type(error)(_("{reason} It was deleted again.").format(reason=error.message), hint=error.hint) from error
 
 
 def _stream_to_end(target: _Target, endpoint: str, wait: Wait) -> Generator[PullEvent, None, tuple[str, int]]:
@@ -210,27 +250,26 @@ def _stream_to_end(target: _Target, endpoint: str, wait: Wait) -> Generator[Pull
 
 
 def _stream(target: _Target, output: BinaryIO, digest: "_Hash") -> Generator[PullEvent, None, None]:
-    """One connection's worth. Raises `TransientTrouble` where it ends before the file does."""
+    """The rest of the file. Raises `TransientTrouble` where a connection ends before it should."""
     total = target.facts.bytes
     done = output.seek(0, os.SEEK_END)
-    if done == total:
-        return
-    with target.facts.open_content(done) as content:
-        if content.starts_over:
-            done = 0
-            output.truncate(0)
-            digest.restart()
-        for block in content.blocks:
-            done += len(block)
-            if done > total:
+    while done < total:
+        with target.facts.open_content(done) as content:
+            if content.starts_over:
+                done = 0
                 output.truncate(0)
                 digest.restart()
-                raise TransientTrouble(_("more came than was announced"))
-            output.write(block)
-            digest.update(block)
-            yield PullProgress(done, total)
-    if done < total:
-        raise TransientTrouble(_("the connection ended early"))
+            for block in content.blocks:
+                done += len(block)
+                if done > total:
+                    output.truncate(0)
+                    digest.restart()
+                    raise TransientTrouble(_("more came than was announced"))
+                output.write(block)
+                digest.update(block)
+                yield PullProgress(done, total)
+        if done < content.end:
+            raise TransientTrouble(_("the connection ended early"))
 
 
 def _patiently(

@@ -21,6 +21,10 @@ _TIMEOUT_SECONDS: Final = 15.0
 """Without a byte."""
 _PROBE_SECONDS: Final = 5.0
 _BLOCK_BYTES: Final = 1 << 20
+_MOST_BYTES_IN_ONE: Final = 50 * 10**9
+_PIECE_BYTES: Final = 1 << 30
+"""A larger file is asked for in such pieces: the hub's CDN answers 400 to a request for all of it, and gives ranges
+(huggingface/xet-core issue 238, antirez/ds4 pull request 248; `MAX_HTTP_DOWNLOAD_SIZE` of the client)."""
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _ETAG: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_+-]{0,127}")
 """Both become names of files, so nothing else is taken from a server."""
@@ -78,6 +82,8 @@ class Content(NamedTuple):
 
     starts_over: bool
     """The server sends the whole file though the rest was asked for."""
+    end: int
+    """Of the file: how far this response goes."""
     blocks: Iterator[bytes]
 
 
@@ -96,24 +102,28 @@ class FileFacts:
 
     @contextmanager
     def open_content(self, start: int) -> Iterator[Content]:
-        """The content from a byte on."""
+        """The content from a byte on, to its end or, of a very large file, some way towards it."""
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
+        is_huge = self.bytes > _MOST_BYTES_IN_ONE
+        end = min(start + _PIECE_BYTES, self.bytes) if is_huge else self.bytes
         headers = {
             **build_hf_headers(token=self.token),
             "Accept-Encoding": "identity",
         }  # a token stays with the hub's own host
-        if start:
-            headers["Range"] = f"bytes={start}-"
+        if start or is_huge:
+            headers["Range"] = f"bytes={start}-{end - 1 if is_huge else ''}"
         with get_session().stream(
             "GET", self.url, headers=headers, timeout=_TIMEOUT_SECONDS, follow_redirects=True
         ) as response:
-            is_whole = start > 0 and response.status_code != _PARTIAL_CONTENT
+            is_part = response.status_code == _PARTIAL_CONTENT
             if response.status_code != _RANGE_NOT_SATISFIABLE:
                 hf_raise_for_status(response)
             else:
                 raise TransientTrouble(_("the server does not know the rest of the file"))
-            yield Content(is_whole, response.iter_bytes(_BLOCK_BYTES))
+            yield Content(
+                start > 0 and not is_part, end if is_part else self.bytes, response.iter_bytes(_BLOCK_BYTES)
+            )
 
 
 def file_facts(file: ModelFile, endpoint: str) -> FileFacts:

@@ -1,8 +1,8 @@
 """What hychat remembers of models: the licences that were agreed to, and checksums that nobody had published."""
 
 import json
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,8 @@ from hychat.paths import data_folder, private_folder
 
 _LICENCES: Final = "licences"
 _CHECKSUMS: Final = "checksums"
+_PATIENCE_SECONDS: Final = 10.0
+"""With another process that writes; it takes a millisecond."""
 
 
 def _file() -> Path:
@@ -56,19 +58,39 @@ def forget_checksum(repository: str, file: str) -> None:
 
 
 def _read(section: str) -> Mapping[str, str]:
-    """A section; empty where there is none, or where the file is broken."""
+    """A section; empty where there is none, or where the file is broken or not to be read."""
+    with suppress(OSError):
+        return _sections().get(section, {})
+    return {}
+
+
+def _sections() -> dict[str, dict[str, str]]:
+    """The whole file, as far as it makes sense.
+
+    Raises:
+        OSError: It is there, and cannot be read.
+    """
     try:
         whole = json.loads(_file().read_text(encoding="utf-8"))
-        return {str(key): str(value) for key, value in whole[section].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
+    named = whole.items() if isinstance(whole, dict) else ()
+    return {
+        name: {str(key): str(value) for key, value in section.items()}
+        for name, section in named
+        if isinstance(section, dict)
+    }
 
 
 def _add(section: str, key: str, value: str) -> None:
-    whole = {name: {**_read(name)} for name in (_LICENCES, _CHECKSUMS)}
-    whole[section][key] = value
+    """Add to what stands there now: another process may have written since this one last read."""
+    from filelock import FileLock
+
     private_folder(data_folder())
-    new = _file().with_suffix(f".{os.getpid()}.new")
-    new.write_text(json.dumps(whole, indent=2), encoding="utf-8")
-    new.chmod(0o600)
-    new.replace(_file())
+    with FileLock(_file().with_suffix(".lock"), timeout=_PATIENCE_SECONDS, mode=0o600):
+        whole = _sections()
+        whole.setdefault(section, {})[key] = value
+        new = _file().with_suffix(".new")
+        new.write_text(json.dumps(whole, indent=2), encoding="utf-8")
+        new.chmod(0o600)
+        new.replace(_file())

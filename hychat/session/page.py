@@ -47,7 +47,7 @@ blockquote { margin: 1rem 0; padding-inline-start: 1rem; border-inline-start: 3p
 table { display: block; overflow-x: auto; border-collapse: collapse; }
 th, td { padding: .3rem .9rem .3rem 0; text-align: start; border-bottom: 1px solid rgb(128 128 128 / 30%); }
 hr { border: 0; border-top: 1px solid rgb(128 128 128 / 30%); }
-img { max-width: 100%; border-radius: .4rem; }
+img { display: block; max-width: 100%; margin: .5rem 0 1rem; border-radius: .4rem; }
 """
 
 

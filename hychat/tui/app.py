@@ -1,6 +1,6 @@
 """The Textual application: it puts desk, themes, language and screens together, and does no work of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -9,7 +9,7 @@ from textual.binding import BindingType
 
 from hychat.domain.errors import HychatError
 from hychat.domain.message import Part
-from hychat.messages import choose_language, language
+from hychat.messages import choose_language, language, language_of_locale
 from hychat.tui import effects
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Place
@@ -94,13 +94,28 @@ class HychatApp(App[int]):
             case Place.SETTINGS:
                 from hychat.tui.screens.settings import SettingsScreen
 
-                self.push_screen(SettingsScreen(self.desk), lambda _done: chat.refresh_status())
+                self.push_screen(SettingsScreen(self.desk), self._taker_of_settings(chat))
             case Place.CHATS:
                 from hychat.tui.screens.chats import ChatsScreen
 
                 self.push_screen(ChatsScreen(self.desk), chat.take_chat)
             case _:
                 pass
+
+    def _taker_of_settings(self, chat: ChatScreen) -> Callable[[bool | None], None]:
+        """Look, speak and send as the settings say then; what was typed at the start holds where they did not change."""
+        before = self.desk.config
+
+        def take(_done: bool | None) -> None:
+            config = self.desk.config
+            if config.theme != before.theme:
+                self._take_first_theme(config.theme)
+            if config.language != before.language:
+                self._speak(language_of_locale() if config.language == "auto" else config.language)
+            chat.prompt.sends_with_enter = config.send_key == "enter"
+            chat.refresh_status()
+
+        return take
 
     def _switch_theme(self, name: str) -> None:
         try:

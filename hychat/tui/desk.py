@@ -1,5 +1,6 @@
 """The chat that lies on the desk: what every face of it, the TUI and the plain prompt, has in its hands."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Final
@@ -33,13 +34,16 @@ class Desk:
         self.is_busy = False
         """Whether an answer is being written."""
         self._conversation = conversation
+        self._opening = threading.Lock()
+        """Held while session or runtime are made: the model is loaded in a thread, while the user may already choose."""
         self._session: ChatSession | None = None
 
     @property
     def runtime(self) -> "Runtime":
         """The engine and the history."""
         if self._runtime is None:
-            self._runtime = self._open_runtime()
+            with self._opening:
+                self._runtime = self._runtime or self._open_runtime()
         return self._runtime
 
     @property
@@ -50,7 +54,9 @@ class Desk:
             ModelNotFound: Its model is not on this machine.
         """
         if self._session is None:
-            self._session = self.runtime.session(self._conversation)
+            runtime = self.runtime
+            with self._opening:
+                self._session = self._session or runtime.session(self._conversation)
         return self._session
 
     def load(self, cancel: CancelToken) -> Iterator[LoadProgress]:
@@ -60,6 +66,18 @@ class Desk:
     def go_on_with(self, conversation: Conversation) -> None:
         """Begin with an earlier chat."""
         self._conversation = conversation
+
+    def take_config(self, config: Config, changed: str) -> None:
+        """Go on with these settings; of the present chat, only what was changed becomes another."""
+        self.config = config
+        if self._runtime is not None:
+            self._runtime.config = replace(config, model=self._runtime.config.model)
+        if self._session is None:
+            return
+        if changed == "style":
+            self._session.style = config.style
+        elif changed in self.generation_keys:
+            self._session.settings = replace(self._session.settings, **{changed: getattr(config, changed)})
 
     def close(self) -> None:
         """End what was opened."""

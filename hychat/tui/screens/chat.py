@@ -25,6 +25,7 @@ from hychat.tui.commands import COMMANDS, Command
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Effect, Tone
 from hychat.tui.entries import Answer, Comparison, Note, Question, style_name
+from hychat.tui.mentions import file_choices, mentioned
 from hychat.tui.narrator import CompareNarrator, Narrator, places_of
 from hychat.tui.turns import batches
 from hychat.tui.widgets.completion import Completion
@@ -91,7 +92,7 @@ class ChatScreen(Screen[None]):
             yield Completion()
             with Horizontal(id="writing"):
                 yield Static("▎", id="caret-bar")
-                yield Prompt()
+                yield Prompt(sends_with_enter=self.desk.config.send_key == "enter")
             yield StatusLine()
 
     def on_mount(self) -> None:
@@ -199,8 +200,10 @@ class ChatScreen(Screen[None]):
             return
         try:
             typed = commands.read(event.text)
+            files = [] if isinstance(typed, commands.Typed) else [_file_part(path) for path in mentioned(typed)]
         except HychatError as error:
-            self.tell_error(error)
+            if not self._take_completion():
+                self.tell_error(error)
             return
         self.prompt.remember(event.text)
         self.prompt.set_text("")
@@ -208,7 +211,7 @@ class ChatScreen(Screen[None]):
             self.give(typed.command, typed.argument)
             return
         words = (TextPart(typed),) if typed.strip() else ()
-        parts, self._attached = (*self._attached, *words), []
+        parts, self._attached = (*self._attached, *files, *words), []
         self._show_attached()
         self.ask(parts)
 
@@ -233,9 +236,7 @@ class ChatScreen(Screen[None]):
         line.display = bool(names)
 
     def _attach_file(self, path: Path) -> None:
-        from hychat.attach.text import read_file
-
-        self._attached.append(read_file(path))
+        self._attached.append(_file_part(path))
         self._show_attached()
 
     @on(Prompt.PastedMuch)
@@ -466,13 +467,24 @@ class ChatScreen(Screen[None]):
 
     @on(Prompt.Edited)
     def _offer(self, event: Prompt.Edited) -> None:
-        self.query_one(Completion).offer(commands.completions(event.text, self.desk))
+        choices = commands.completions(event.text, self.desk) or file_choices(event.text)
+        self.query_one(Completion).offer(choices)
+        self.prompt.has_choices = bool(choices)
+
+    @on(Prompt.Stepped)
+    def _step_choices(self, event: Prompt.Stepped) -> None:
+        self.query_one(Completion).step(event.rows)
 
     def action_complete(self) -> None:
         """Take the completion that is marked."""
+        self._take_completion()
+
+    def _take_completion(self) -> bool:
+        """Whether there was one; behind a folder more of the path is typed."""
         chosen = self.query_one(Completion).chosen
         if chosen is not None:
-            self.prompt.set_text(f"{chosen} ")
+            self.prompt.set_text(chosen if chosen.endswith("/") else f"{chosen} ")
+        return chosen is not None
 
     # The transcript's own switches
 
@@ -503,6 +515,12 @@ class ChatScreen(Screen[None]):
         if message is not None and not self.desk.is_busy:
             self.desk.stand_at(self.desk.conversation.at(message))
             self.show_chat()
+
+
+def _file_part(path: Path) -> FilePart:
+    from hychat.attach.text import read_file
+
+    return read_file(path)
 
 
 def entry_of(message: Message, place: tuple[int, int]) -> Entry:

@@ -52,13 +52,18 @@ class Prompt(TextArea):
 
         text: str
 
-    class LeftByDown(Message):
-        """Down was pressed in the last line, where there is nothing newer to walk to."""
+    @dataclass
+    class Stepped(Message):
+        """Up or Down was pressed while there are completions to choose from."""
+
+        rows: int
 
     def __init__(self, *, sends_with_enter: bool = True) -> None:
         super().__init__(soft_wrap=True, show_line_numbers=False, compact=True, tab_behavior="focus", id="prompt")
         self.cursor_blink = False  # a timer that redraws for nothing
         self.sends_with_enter = sends_with_enter
+        self.has_choices = False
+        """Whether Up and Down go through completions."""
         self.sent: list[str] = []
         """What was sent before, oldest first."""
         self._walked: int | None = None
@@ -83,6 +88,8 @@ class Prompt(TextArea):
             self.insert("\n")
         elif key == ("enter" if self.sends_with_enter else "ctrl+j"):
             self._send()
+        elif key in {"up", "down"} and self.has_choices:
+            self.post_message(self.Stepped(-1 if key == "up" else 1))
         elif key == "up" and self.cursor_at_first_line and self._can_walk:
             self._walk(-1)
         elif key == "down" and self.cursor_at_last_line and self._walked is not None:

@@ -1,0 +1,33 @@
+"""What each key is for, in the user's language."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from hychat.messages import _
+
+_HELP: Final[Mapping[str, Callable[[], str]]] = {
+    "model": lambda: _("The model to talk to: a name of the catalogue, or the path of a GGUF file."),
+    "language": lambda: _("The language hychat itself speaks; auto follows the locale."),
+    "style": lambda: _("The manner of answers: formal, casual or friendly."),
+    "system": lambda: _("What the model is told before every chat."),
+    "temperature": lambda: _("How freely words are chosen, from 0.1 (the likeliest) to 1.0."),
+    "top_k": lambda: _("Choose among the k likeliest tokens only; 0 does not limit."),
+    "top_p": lambda: _("Choose among the likeliest tokens that together have this probability; 1.0 does not limit."),
+    "min_p": lambda: _("Leave out tokens less likely than this share of the likeliest one; 0.0 leaves out none."),
+    "repeat_penalty": lambda: _("How much less likely a recent token becomes; 1.0 changes nothing."),
+    "seed": lambda: _("The same seed gives the same answer on the same machine; empty draws a new one each time."),
+    "max_tokens": lambda: _("The longest answer, in tokens, thoughts included."),
+    "context_tokens": lambda: _("The most tokens that a chat and its answer may have together; more takes more memory."),
+    "threads": lambda: _("Processor threads to compute with."),
+    "think": lambda: _("Whether the model may think before it answers, where it can."),
+    "save": lambda: _("Whether chats are kept."),
+    "offline": lambda: _("Whether no network is used."),
+    "theme": lambda: _("How the chat looks on the whole screen; auto takes a dark or a light theme."),
+    "send_key": lambda: _("What sends a prompt: with ctrl+j, Enter begins a new line."),
+    "color": lambda: _("Whether the terminal output is coloured; auto asks the terminal."),
+}
+
+
+def help_of(key: str) -> str:
+    """One sentence."""
+    return _HELP[key]()
