@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 from threading import Event
 
-from pytest import MonkeyPatch
+import pytest
 from textual import events
 
 from hychat.config.schema import Config
@@ -162,7 +162,7 @@ async def test_down_a_long_answer_the_reader_is_not_moved() -> None:
         await until(pilot, lambda: "the end" in shown(app))
 
 
-async def test_a_mentioned_file_goes_before_the_question(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+async def test_a_mentioned_file_goes_before_the_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.txt").write_text("the data")
     monkeypatch.chdir(tmp_path)
     async with running(EchoEngine([["read"]])) as (app, pilot):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from hychat.config.schema import Config
@@ -43,7 +44,7 @@ async def running(
         app.desk.close()
 
 
-def chat_of(app: HychatApp) -> ChatScreen:
+def chat_of(app: App[int]) -> ChatScreen:
     """The chat, on top."""
     assert isinstance(app.screen, ChatScreen)
     return app.screen
@@ -65,5 +66,3 @@ def rows(app: HychatApp) -> list[str]:
 def shown(app: HychatApp) -> str:
     """What the whole screen shows."""
     return "\n".join(rows(app))
-
-

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from hychat.catalogue.cache import OURS, PARTIAL_SUFFIX, cached_path, is_locked, lock_file, place, repository_folder
 from hychat.catalogue.hub import TransientTrouble, as_our_errors, file_facts, host_of
-from hychat.domain.errors import DiskFull, DownloadDamaged, HubUnreachable, ModelUnusable
+from hychat.domain.errors import DiskFull, DownloadDamaged, HubUnreachable, ModelDamaged, ModelUnusable
 from hychat.domain.model import ModelFile
 from hychat.domain.pull import (
     PullDone,
@@ -229,7 +229,8 @@ def _check_or_delete(partial: Path, check: Check) -> None:
         check(partial)
     except ModelUnusable as error:
         partial.unlink()
-        raise type(error)(_("{reason} It was deleted again.").format(reason=error.message), hint=error.hint) from error
+        hint = _("Take another file of the model.") if isinstance(error, ModelDamaged) else error.hint
+        raise type(error)(_("{reason} It was deleted again.").format(reason=error.message), hint=hint) from error
 
 
 def _stream_to_end(target: _Target, endpoint: str, wait: Wait) -> Generator[PullEvent, None, tuple[str, int]]:

@@ -121,9 +121,7 @@ class FileFacts:
                 hf_raise_for_status(response)
             else:
                 raise TransientTrouble(_("the server does not know the rest of the file"))
-            yield Content(
-                start > 0 and not is_part, end if is_part else self.bytes, response.iter_bytes(_BLOCK_BYTES)
-            )
+            yield Content(start > 0 and not is_part, end if is_part else self.bytes, response.iter_bytes(_BLOCK_BYTES))
 
 
 def file_facts(file: ModelFile, endpoint: str) -> FileFacts:

@@ -1,20 +1,25 @@
 """From what a user names to files on this machine that are known to load."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hychat.catalogue import records
-from hychat.catalogue.cache import cached_path, remove
+from hychat.catalogue.cache import remove
 from hychat.catalogue.download import patiently, pull
 from hychat.catalogue.find import find, parts_of
 from hychat.catalogue.hub import RemoteFile, repository_files
 from hychat.catalogue.reference import all_parts, choose, is_reference, leaves_its_folder, read_reference
-from hychat.domain.errors import HubRefused, LicenceNotAccepted, ModelNotFound, ModelUnusable, UsageError
+from hychat.domain.errors import HubRefused, LicenceNotAccepted, ModelDamaged, ModelRefused, ModelUnusable, UsageError
 from hychat.domain.model import Licence, ModelFile, ModelSpec
 from hychat.domain.pull import PullDone, PullEvent
-from hychat.messages import _
+from hychat.messages import _, ngettext
+
+if TYPE_CHECKING:
+    from hychat.engine.gguf import GgufHeader
 
 _MOST_NAMES_SHOWN = 20
 
@@ -30,6 +35,11 @@ class Wanted:
     """None for what the catalogue does not know."""
     was_chosen: bool = False
     """Whether the repository had several and hychat took one."""
+
+    @property
+    def part_count(self) -> int:
+        """Files that the model itself is in, without what goes with it."""
+        return len(all_parts(self.files[0].file))
 
     @property
     def licence(self) -> Licence | None:
@@ -94,15 +104,18 @@ def _nothing_chosen(repository: str, choice: str, names: list[str]) -> HubRefuse
     )
 
 
-def pull_model(model: Wanted, cache: Path, endpoint: str) -> Iterator[PullEvent]:
+def pull_model(model: Wanted, cache: Path, endpoint: str, *, is_agreed: bool = False) -> Iterator[PullEvent]:
     """Fetch all files of a model; each is told by a `PullDone`, the model itself first. Raises as `download.pull` does.
+
+    `is_agreed`: its licence was agreed to just now, whether or not that could be remembered.
 
     Raises:
         LicenceNotAccepted: Its licence must be agreed to first.
-        ModelUnusable: llama.cpp would not load it, or answer with garbage; it was deleted again.
+        ModelUnusable: llama.cpp would not load it, or answer with garbage; what came of it now was deleted again, and what
+            another tool has put here stays.
     """
     licence = model.licence
-    if licence and licence.needs_acknowledgement and not records.is_accepted(licence.id):
+    if licence and licence.needs_acknowledgement and not is_agreed and not records.is_accepted(licence.id):
         raise LicenceNotAccepted(
             _("{name} is under the {licence}, which must be agreed to first.").format(
                 name=model.name, licence=licence.title
@@ -112,31 +125,71 @@ def pull_model(model: Wanted, cache: Path, endpoint: str) -> Iterator[PullEvent]
             ),
         )
     fetched: list[ModelFile] = []
-    for file in model.files:
-        recorded = records.known_checksum(file.repository or "", file.file)
-        for event in pull(file, cache, endpoint=endpoint, recorded_sha256=recorded):
-            if isinstance(event, PullDone) and event.sha256:
-                fetched.append(file)
-                with suppress(OSError):  # the file counts, not the note
-                    records.remember_checksum(file.repository or "", file.file, event.sha256)
-            yield event
-    _audit(model, cache, fetched)
+    for number, file in enumerate(model.files):
+        try:
+            for event in _pull_file(model, number, cache, endpoint):
+                if isinstance(event, PullDone) and event.sha256:
+                    fetched.append(file)
+                yield event
+        except ModelUnusable:
+            if number < model.part_count:  # without its projector a model still writes
+                for part in fetched:
+                    remove(cache, part.repository or "", part.file)
+            raise
 
 
-def _audit(model: Wanted, cache: Path, fetched: Sequence[ModelFile]) -> None:
-    """Look the model over; what another tool has put here is left there in any case."""
+def _pull_file(model: Wanted, number: int, cache: Path, endpoint: str) -> Iterator[PullEvent]:
+    file = model.files[number]
+    repository = file.repository or ""
+    recorded = records.known_checksum(repository, file.file)
+    check = partial(_check, model, number)
+    for event in pull(file, cache, endpoint=endpoint, recorded_sha256=recorded, check=check):
+        if isinstance(event, PullDone) and event.sha256:
+            with suppress(OSError):  # the file counts, not the note
+                records.remember_checksum(repository, file.file, event.sha256)
+        yield event
+
+
+def _check(model: Wanted, number: int, path: Path) -> None:
+    """Look a file over; the error names it as the hub does, for as yet it has no name of its own here.
+
+    Raises:
+        ModelUnusable: llama.cpp would not load it, or answer with garbage.
+    """
     from hychat.engine.audit import audit
     from hychat.engine.gguf import read_header
 
-    file = model.files[0]
-    path = cached_path(cache, file)
-    if path is None:
-        raise ModelNotFound(_("{file} vanished while it was fetched.").format(file=file.file))
     try:
-        audit(read_header(str(path)))
+        header = read_header(str(path))
+        if number == 0:
+            audit(header)
+        else:
+            _check_is_whole(header)
+        is_part = header.split_number == number and header.split_count == model.part_count
+        if number < model.part_count and not is_part:
+            raise ModelDamaged(
+                _("{path} is not what its name says: part {number} of {count}.").format(
+                    path=path, number=number + 1, count=model.part_count
+                )
+            )
     except ModelUnusable as error:
-        if not fetched:
-            raise
-        for part in fetched:
-            remove(cache, part.repository or "", part.file)
-        raise type(error)(_("{reason} It was deleted again.").format(reason=error.message), hint=error.hint) from error
+        raise type(error)(error.message.replace(str(path), model.files[number].file), hint=error.hint) from error
+
+
+def _check_is_whole(header: "GgufHeader") -> None:
+    """What can be asked of a file that is no model by itself: a further part, or a projector."""
+    from hychat.engine.gguf import TENSOR_TYPES
+
+    if unknown := [tensor.type_id for tensor in header.tensors if tensor.type_id not in TENSOR_TYPES]:
+        message = _("{path} has tensors of type {type_id}, which this build of llama.cpp does not know.")
+        raise ModelRefused(
+            message.format(path=header.path, type_id=unknown[0]), hint=_("Take another file of the model.")
+        )
+    end = max((header.data_offset + tensor.offset + tensor.bytes for tensor in header.tensors), default=0)
+    if (missing := end - header.file_bytes) > 0:
+        message = ngettext(
+            "{path} is not whole: {missing} byte is missing.",
+            "{path} is not whole: {missing} bytes are missing.",
+            missing,
+        )
+        raise ModelDamaged(message.format(path=header.path, missing=missing))

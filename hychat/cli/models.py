@@ -17,6 +17,7 @@ from hychat.domain.errors import ModelNotFound, UsageError
 from hychat.messages import _
 
 if TYPE_CHECKING:
+    from hychat.catalogue.cache import Leftover
     from hychat.catalogue.fits import Fit
     from hychat.domain.model import ModelSpec
 
@@ -86,6 +87,7 @@ def pull(
     *,
     accept_licence: _AcceptLicence = False,
     mirror: _Mirror = None,
+    as_json: _Json = False,
     yes: _Yes = False,  # noqa: ARG001 - a licence is all that is asked here, and no yes agrees to that
 ) -> None:
     """Prints where the model is."""
@@ -93,22 +95,28 @@ def pull(
     from hychat.catalogue.find import locate
     from hychat.catalogue.hub import hub_endpoint
     from hychat.catalogue.pulling import pull_model, wanted
-    from hychat.cli.pulling import PullView, agree
+    from hychat.cli.pulling import PullView, agree, fetched_as_json
 
     output = Output.of_process()
     if (present := _is_elsewhere(model)) is not None:
         output.note(_("{name} is here already; there is nothing to fetch.").format(name=model))
-        output.text(present)
+        if as_json:
+            output.json(fetched_as_json(model, _files_at(present)))
+        else:
+            output.text(present)
         return
     endpoint = hub_endpoint(mirror)
     found = wanted(model, endpoint)
     if found.was_chosen:
         output.note(_("Of several files, hychat takes {file}.").format(file=found.files[0].file))
-    agree(found.licence, output, accepted=accept_licence)
-    PullView(output).show(pull_model(found, hub_cache_folder(), endpoint))
+    is_agreed = agree(found.licence, output, accepted=accept_licence)
+    done = PullView(output).show(pull_model(found, hub_cache_folder(), endpoint, is_agreed=is_agreed))
     path = locate(found.name).path
     output.note(_("Ready: hychat -m {name}").format(name=found.name))
-    output.text(path)
+    if as_json:
+        output.json(fetched_as_json(found.name, zip(found.files, done, strict=True)))
+    else:
+        output.text(path)
 
 
 @app.command(cls=Command, help=_("Tell all that is known of a model."))
@@ -167,31 +175,53 @@ def rm(models: _Names, *, yes: _Yes = False) -> None:
 
 
 @app.command(cls=Command, help=_("Delete partial downloads, and files that no model needs any more."))
-def prune(*, yes: _Yes = False) -> None:
+def prune(*, as_json: _Json = False, yes: _Yes = False) -> None:
     """Lists them with their sizes, asks, deletes."""
-    from hychat.catalogue.cache import hub_cache_folder, leftovers
-    from hychat.catalogue.download import size
-    from hychat.cli.pulling import ask_yes
+    from hychat.catalogue.cache import delete, hub_cache_folder, leftovers
 
     output = Output.of_process()
     found = list(leftovers(hub_cache_folder()))
+    if not as_json:
+        _report_leftovers(found, output)
+    may_delete = bool(found) and (yes or _allows_deleting(found, output))
+    deleted = [leftover for leftover in found if may_delete and delete(leftover)]
+    if as_json:
+        output.json([{**leftover.as_json(), "deleted": leftover in deleted} for leftover in found])
+    elif deleted:
+        output.note(_("Deleted {size}.").format(size=_total_size(deleted)))
+    elif found:
+        output.note(_("Nothing was deleted."))
+
+
+def _report_leftovers(found: "Sequence[Leftover]", output: Output) -> None:
+    from hychat.catalogue.download import size
+
     if not found:
         output.note(_("There is nothing to delete."))
-        return
     for leftover in found:
         kind = _("partial download") if leftover.is_partial else _("no longer used")
         output.report(f"{size(leftover.bytes):>9}  {kind}  {leftover.path}")
-    question = _("Delete them ({size} in all)?").format(size=size(sum(leftover.bytes for leftover in found)))
-    if not yes and not can_ask(output):
+
+
+def _allows_deleting(found: "Sequence[Leftover]", output: Output) -> bool:
+    """What the user says.
+
+    Raises:
+        UsageError: Nobody can be asked.
+    """
+    from hychat.cli.pulling import ask_yes
+
+    if not can_ask(output):
         raise UsageError(
             _("Nothing was deleted."), hint=_("To delete them without being asked: hychat models prune --yes")
         )
-    if not yes and not ask_yes(question, output):
-        output.note(_("Nothing was deleted."))
-        return
-    for leftover in found:
-        leftover.path.unlink(missing_ok=True)
-    output.note(_("Deleted {size}.").format(size=size(sum(leftover.bytes for leftover in found))))
+    return ask_yes(_("Delete them ({size} in all)?").format(size=_total_size(found)), output)
+
+
+def _total_size(found: "Sequence[Leftover]") -> str:
+    from hychat.catalogue.download import size
+
+    return size(sum(leftover.bytes for leftover in found))
 
 
 @app.command(cls=Command, help=_("Print where a model's file is; without a name, where models are kept."))

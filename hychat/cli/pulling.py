@@ -114,15 +114,21 @@ class PullView:
             self._output.stderr.write(text)
 
 
-def agree(licence: Licence | None, output: Output, *, accepted: bool) -> None:
-    """Have a licence agreed to, once for each version of it: by an option, or by a yes on the terminal.
+def agree(licence: Licence | None, output: Output, *, accepted: bool) -> bool:
+    """Have a licence agreed to, once for each version of it: by an option, or by a yes on the terminal. Whether it is.
 
     Where nobody can be asked, or the answer is no, nothing is remembered, and the download says what to do.
     """
     if licence is None or not licence.needs_acknowledgement or records.is_accepted(licence.id):
-        return
-    if accepted or _says_yes(licence, output):
+        return True
+    if not (accepted or _says_yes(licence, output)):
+        return False
+    try:
         records.accept(licence.id)
+    except OSError as error:
+        message = _("That you agreed cannot be remembered ({reason}); you will be asked again.")
+        output.warn(message.format(reason=error.strerror or error))
+    return True
 
 
 def terms_of(licence: Licence) -> str:

@@ -17,7 +17,9 @@ _HELP: Final[Mapping[str, Callable[[], str]]] = {
     "repeat_penalty": lambda: _("How much less likely a recent token becomes; 1.0 changes nothing."),
     "seed": lambda: _("The same seed gives the same answer on the same machine; empty draws a new one each time."),
     "max_tokens": lambda: _("The longest answer, in tokens, thoughts included."),
-    "context_tokens": lambda: _("The most tokens that a chat and its answer may have together; more takes more memory."),
+    "context_tokens": lambda: _(
+        "The most tokens that a chat and its answer may have together; more takes more memory."
+    ),
     "threads": lambda: _("Processor threads to compute with."),
     "think": lambda: _("Whether the model may think before it answers, where it can."),
     "save": lambda: _("Whether chats are kept."),

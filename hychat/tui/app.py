@@ -86,7 +86,7 @@ class HychatApp(App[int]):
             case Place.HELP:
                 from hychat.tui.screens.help import HelpScreen
 
-                self.push_screen(HelpScreen(), lambda command: command and chat.give(command))
+                self.push_screen(HelpScreen(), lambda command: chat.give(command) if command else None)
             case Place.THEMES:
                 from hychat.tui.screens.themes import ThemesScreen
 

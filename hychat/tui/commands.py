@@ -17,14 +17,16 @@ from hychat.domain.message import BEGINNING, Role, TextPart, new_id, now
 from hychat.messages import LANGUAGES, _, ngettext
 from hychat.tui import effects as do
 from hychat.tui.desk import Desk
-from hychat.tui.effects import Effect, Place, Tone
+from hychat.tui.effects import Effect, Place
 
 _T = TypeVar("_T")
 _NO_STYLE: Final = "none"
 _ON: Final = frozenset({"on", "yes", "true", "1"})
 _OFF: Final = frozenset({"off", "no", "false", "0"})
 _TEMPERATURE_STEP: Final = 0.1
-_CODE_BLOCK: Final = re.compile(r"^( {0,3})(`{3,}|~{3,})[^\n]*\n(.*?)(?:^ {0,3}\2[`~]*\s*$|\Z)", re.DOTALL | re.MULTILINE)
+_CODE_BLOCK: Final = re.compile(
+    r"^( {0,3})(`{3,}|~{3,})[^\n]*\n(.*?)(?:^ {0,3}\2[`~]*\s*$|\Z)", re.DOTALL | re.MULTILINE
+)
 
 
 class Group(Enum):
@@ -255,9 +257,7 @@ def _set(desk: Desk, argument: str) -> Iterator[Effect]:
         return
     key = key_named(name, "/set")
     if name not in desk.generation_keys:
-        raise UsageError(
-            _("{key} cannot be set for one chat.").format(key=name), hint=_("Set it for all: /settings")
-        )
+        raise UsageError(_("{key} cannot be set for one chat.").format(key=name), hint=_("Set it for all: /settings"))
     desk.session.settings = replace(desk.session.settings, **{name: key.read(value.strip(), "/set")})
     yield do.Say(_("{key} is now {value}.").format(key=name, value=value.strip()))
     yield do.Refresh()
@@ -280,9 +280,7 @@ def _context(desk: Desk, _argument: str) -> Iterator[Effect]:
     if not total:
         yield do.Say(_("The model is not loaded yet."))
         return
-    yield do.Say(
-        _("{used} of {total} tokens of the context are used.").format(used=f"{used:,}", total=f"{total:,}")
-    )
+    yield do.Say(_("{used} of {total} tokens of the context are used.").format(used=f"{used:,}", total=f"{total:,}"))
 
 
 def _stats(desk: Desk, _argument: str) -> Iterator[Effect]:
@@ -374,9 +372,7 @@ _ALL: Final = (
 
 COMMANDS: Final[Mapping[str, Command]] = {command.name: command for command in _ALL}
 _SHORTCUTS: Final = frozenset({"style", "temperature", "think", "system", "theme", "model"})
-_WORDS: Final[Mapping[str, Command]] = {
-    word: command for command in _ALL for word in (command.name, *command.aliases)
-}
+_WORDS: Final[Mapping[str, Command]] = {word: command for command in _ALL for word in (command.name, *command.aliases)}
 _LEAVING: Final = frozenset({"exit", "quit", ":q"})
 """Words that leave without a slash, as people type them out of habit."""
 

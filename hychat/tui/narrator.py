@@ -54,22 +54,8 @@ class Narrator:
                 else:
                     answer.tell("")
                 yield Note("\n".join(text for text in (error.message, error.hint) if text), Tone.ERROR)
-            case HistoryDropped(turns, context_tokens):
-                yield Note(
-                    ngettext(
-                        "The oldest question is left out: the context has {tokens} tokens.",
-                        "The {count} oldest questions are left out: the context has {tokens} tokens.",
-                        turns,
-                    ).format(count=turns, tokens=f"{context_tokens:,}"),
-                    Tone.WARNING,
-                )
-            case DataTruncated(tokens, kept_tokens):
-                yield Note(
-                    _("The data was cut: {kept} of {tokens} tokens are read.").format(kept=kept_tokens, tokens=tokens),
-                    Tone.WARNING,
-                )
-            case HistoryNotSaved(error):
-                yield Note(_("This chat is not being kept: {reason}").format(reason=error.message), Tone.WARNING)
+            case HistoryDropped() | DataTruncated() | HistoryNotSaved():
+                yield Note(_warning(event), Tone.WARNING)
             case SafetyEvent():
                 pass
             case _:
@@ -81,6 +67,21 @@ class Narrator:
             now = time.monotonic()
             self._thought_began = self._thought_began or now
             self.entry.tell_thought(now - self._thought_began)
+
+
+def _warning(event: HistoryDropped | DataTruncated | HistoryNotSaved) -> str:
+    """What the user should know of how the question was asked."""
+    match event:
+        case HistoryDropped(turns, context_tokens):
+            return ngettext(
+                "The oldest question is left out: the context has {tokens} tokens.",
+                "The {count} oldest questions are left out: the context has {tokens} tokens.",
+                turns,
+            ).format(count=turns, tokens=f"{context_tokens:,}")
+        case DataTruncated(tokens, kept_tokens):
+            return _("The data was cut: {kept} of {tokens} tokens are read.").format(kept=kept_tokens, tokens=tokens)
+        case HistoryNotSaved(error):
+            return _("This chat is not being kept: {reason}").format(reason=error.message)
 
 
 class CompareNarrator:

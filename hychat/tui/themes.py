@@ -4,7 +4,7 @@ A file that is broken is told, and never fatal.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -99,7 +99,9 @@ def load_theme(name: str) -> LoadedTheme:
         if theme.name == wanted:
             return theme
     names = ", ".join(theme.name for theme in themes.loaded)
-    raise ThemeError(_("There is no theme {name}.").format(name=wanted), hint=_("There are: {names}").format(names=names))
+    raise ThemeError(
+        _("There is no theme {name}.").format(name=wanted), hint=_("There are: {names}").format(names=names)
+    )
 
 
 def name_for_terminal(environment: Mapping[str, str] = os.environ) -> str:
@@ -145,30 +147,37 @@ def _read(path: Path) -> LoadedTheme:
 
 
 def _theme_of(document: Any, path: Path) -> LoadedTheme:
-    if not isinstance(document, dict):
-        raise _broken(path, "", _("lines of the form `key: value` expected"))
-    known = {"name", "title", "dark", "variables", *_COLOURS}
-    if unknown := [key for key in document if key not in known]:
-        raise _broken(path, str(unknown[0]), _("there is no such key; there are: {keys}").format(keys=", ".join(sorted(known))))
-    colours = {key: _colour(document, key, path) for key in _COLOURS}
-    own = document.get("variables") or {}
-    if not isinstance(own, dict):
-        raise _broken(path, "variables", _("lines of the form `key: value` expected"))
-    names = {*_VARIABLES, *_BLENDS, _COMMENT}
-    if unknown := [key for key in own if key not in names]:
-        raise _broken(path, f"variables.{unknown[0]}", _("there is no such key; there are: {keys}").format(keys=", ".join(sorted(names))))
-    said = {key: _colour(own, key, path, "variables.") for key in own}
-    is_dark = document.get("dark", True)
+    said = _mapping(document, {"name", "title", "dark", "variables", *_COLOURS}, path)
+    colours = {key: _colour(said, key, path) for key in _COLOURS}
+    own = _mapping(said.get("variables") or {}, {*_VARIABLES, *_BLENDS, _COMMENT}, path, "variables.")
+    is_dark, name = said.get("dark", True), said.get("name", path.stem)
     if not isinstance(is_dark, bool):
         raise _broken(path, "dark", _("true or false expected"))
-    name = document.get("name", path.stem)
     if not isinstance(name, str) or not name.strip() or name == AUTO:
         raise _broken(path, "name", _("a name expected"))
-    variables = _with_defaults(said, colours)
-    theme = Theme(
-        name=name, dark=is_dark, ansi=colours["background"].startswith(_ANSI), variables=variables, **colours
-    )
-    return LoadedTheme(theme, _titles(document.get("title"), path))
+    theme = Theme(name, **_arguments(colours))
+    theme.dark, theme.ansi = is_dark, colours["background"].startswith(_ANSI)
+    theme.variables = _with_defaults({key: _colour(own, key, path, "variables.") for key in own}, colours)
+    return LoadedTheme(theme, _titles(said.get("title"), path))
+
+
+def _mapping(said: Any, known: Collection[str], path: Path, place: str = "") -> Mapping[str, Any]:
+    """A mapping of known keys.
+
+    Raises:
+        ThemeError: It is none, or has a key that is not known.
+    """
+    if not isinstance(said, dict):
+        raise _broken(path, place.rstrip("."), _("lines of the form `key: value` expected"))
+    for key in said:
+        if key not in known:
+            keys = ", ".join(sorted(known))
+            raise _broken(path, f"{place}{key}", _("there is no such key; there are: {keys}").format(keys=keys))
+    return said
+
+
+def _arguments(colours: Mapping[str, str]) -> dict[str, Any]:
+    return {**colours}
 
 
 def _titles(said: Any, path: Path) -> Mapping[str, str]:
@@ -185,7 +194,7 @@ def _colour(said: Mapping[str, Any], key: str, path: Path, place: str = "") -> s
     try:
         Color.parse(text if isinstance(text, str) else "")
     except ColorParseError:
-        expected = _("a colour such as \"#7aaeff\" or ansi_blue expected, not {value}").format(value=text)
+        expected = _('a colour such as "#7aaeff" or ansi_blue expected, not {value}').format(value=text)
         raise _broken(path, place + key, expected) from None
     return str(text)
 

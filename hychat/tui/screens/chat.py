@@ -69,7 +69,11 @@ class ChatScreen(Screen[None]):
         Binding("ctrl+end", "scroll_to_end", priority=True),
         Binding("ctrl+t", "toggle_thought"),
         Binding("tab", "complete", priority=True),
-        *(Binding(command.key, f"give('{command.name}')", priority=True) for command in COMMANDS.values() if command.key),
+        *(
+            Binding(command.key, f"give('{command.name}')", priority=True)
+            for command in COMMANDS.values()
+            if command.key
+        ),
     ]
 
     def __init__(self, desk: Desk, first: Sequence[Part] = ()) -> None:
@@ -221,7 +225,9 @@ class ChatScreen(Screen[None]):
             self._waiting.append(Waiting(parts))
             self._show_waiting()
             return
-        self._run_turn(lambda cancel, hurry: self.desk.session.turn(parts, cancel, hurry=hurry), Message(Role.USER, parts))
+        self._run_turn(
+            lambda cancel, hurry: self.desk.session.turn(parts, cancel, hurry=hurry), Message(Role.USER, parts)
+        )
 
     def _show_waiting(self) -> None:
         texts = [_("next: {text}").format(text=" ".join(waiting.words.split())[:200]) for waiting in self._waiting]
@@ -267,7 +273,9 @@ class ChatScreen(Screen[None]):
         self._read_turn(events, CompareNarrator(comparison), parts)
 
     @work(group="turn")
-    async def _read_turn(self, events: Iterator[Any], narrator: Narrator | CompareNarrator, asked: Sequence[Part]) -> None:
+    async def _read_turn(
+        self, events: Iterator[Any], narrator: Narrator | CompareNarrator, asked: Sequence[Part]
+    ) -> None:
         before = len(self.desk.conversation.messages)
         try:
             async for batch in batches(events):
@@ -529,11 +537,7 @@ def entry_of(message: Message, place: tuple[int, int]) -> Entry:
 
 
 def _meter(used: int, total: int) -> str:
-    return _("{percent:.0f} % of {total}").format(percent=100 * used / total, total=_short(total))
-
-
-def _short(tokens: int) -> str:
-    return f"{tokens / 1024:.0f}k" if tokens >= 1024 else str(tokens)  # noqa: PLR2004 - a thousand
+    return _("context {percent:.0f}%").format(percent=100 * used / total)
 
 
 def _welcome() -> str:

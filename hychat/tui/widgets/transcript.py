@@ -227,13 +227,13 @@ class Transcript(ScrollView):
         row = self.column.row(at)
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(at)) is not None:
-            strip = self._strip(_selected(row, self._offset, span, self.screen.get_component_rich_style("screen--selection")))
-        else:
-            strip = self._strips.get(id(row))
-            if strip is None or self._kept_rows.get(id(row)) is not row:
-                strip = self._strip(row)
-                self._strips.set(id(row), strip)
-                self._kept_rows.set(id(row), row)
+            style = self.screen.get_component_rich_style("screen--selection")
+            return self._strip(_selected(row, self._offset, span, style)).apply_offsets(0, at)
+        strip = self._strips.get(id(row))
+        if strip is None or self._kept_rows.get(id(row)) is not row:
+            strip = self._strip(row)
+            self._strips.set(id(row), strip)
+            self._kept_rows.set(id(row), row)
         return strip.apply_offsets(0, at)
 
     @property
@@ -248,7 +248,10 @@ class Transcript(ScrollView):
         inside = [
             Segment("▎" if row.is_marked else " ", bar + behind),
             Segment(" ", base + behind),
-            *(Segment(text, base + behind + style if style else base + behind) for text, style, _control in row.segments),
+            *(
+                Segment(text, base + behind + style if style else base + behind)
+                for text, style, _control in row.segments
+            ),
         ]
         strip = Strip([Segment(" " * self.left, base), *inside])
         width = self.left + self._text_width + 2 * MARGIN_CELLS
@@ -276,7 +279,7 @@ class Transcript(ScrollView):
             rows[0] = rows[0][max(0, start.x - self._offset) :]
         return "\n".join(row.rstrip() for row in rows), "\n"
 
-    def selection_updated(self, selection: Selection | None) -> None:
+    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual's
         """Paint the selection."""
         self.refresh()
 
