@@ -244,3 +244,28 @@ async def test_a_broken_theme_is_told_and_the_chat_opens() -> None:
     (folder / "mine.yaml").write_text("background: nocolour\n")
     async with running(config=Config(model="echo", theme="mine")) as (app, pilot):
         await until(pilot, lambda: "mine.yaml" in shown(app))
+
+
+async def test_an_earlier_question_is_changed_on_a_branch_of_its_own() -> None:
+    async with running(EchoEngine([["one!"], ["two!"], ["three!"]])) as (app, pilot):
+        for text in ("first", "second"):
+            await ask(pilot, text)
+            await until(pilot, lambda: not app.desk.is_busy and text in shown(app))  # noqa: B023 - used at once
+        await pilot.press("alt+up", "alt+up")
+        await until(pilot, lambda: chat_of(app).prompt.text == "first" and "Changing an earlier question" in shown(app))
+        assert "two!" in shown(app)
+        await ask(pilot, "other")
+        await until(pilot, lambda: "three!" in shown(app))
+        assert "second" not in shown(app)
+        assert "2/2" in shown(app)
+
+
+async def test_escape_leaves_an_earlier_question_as_it_was() -> None:
+    async with running(EchoEngine([["one!"]])) as (app, pilot):
+        await ask(pilot, "first")
+        await until(pilot, lambda: "one!" in shown(app) and not app.desk.is_busy)
+        await ask(pilot, "/edit")
+        await until(pilot, lambda: chat_of(app).prompt.text == "first")
+        await pilot.press("escape")
+        await until(pilot, lambda: chat_of(app).prompt.text == "")
+        assert len(app.desk.branch) == 2

@@ -139,7 +139,7 @@ class _Target:
     @property
     def sha256(self) -> str | None:
         """What the catalogue says, else what the hub says (the etag of a large file is its checksum), else what it was."""
-        of_the_hub = self.facts.etag if _SHA256.fullmatch(self.facts.etag) else None
+        of_the_hub = self.facts.etag if is_sha256(self.facts.etag) else None
         return self.file.sha256 or of_the_hub or self.recorded_sha256
 
     def check_promise(self) -> None:
@@ -149,7 +149,7 @@ class _Target:
             DownloadDamaged: It is another file.
         """
         wrong_size = self.file.bytes is not None and self.facts.bytes != self.file.bytes
-        wrong_sum = self.file.sha256 and _SHA256.fullmatch(self.facts.etag) and self.facts.etag != self.file.sha256
+        wrong_sum = self.file.sha256 and is_sha256(self.facts.etag) and self.facts.etag != self.file.sha256
         if wrong_size or wrong_sum:
             raise DownloadDamaged(
                 _("{repository} now holds another {file} than the one hychat knows; nothing was fetched.").format(
@@ -392,6 +392,11 @@ def _writing_errors(cache: Path) -> Iterator[None]:
             ),
             hint=make_room if is_full else _("Set HF_HOME to a folder that you may write to."),
         ) from error
+
+
+def is_sha256(text: str) -> bool:
+    """Whether it can be such a checksum."""
+    return bool(_SHA256.fullmatch(text))
 
 
 def size(count: int) -> str:

@@ -1,7 +1,7 @@
 """`hychat models`: what there is, what is here, and how it comes and goes."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from hychat.messages import _
 if TYPE_CHECKING:
     from hychat.catalogue.cache import Leftover
     from hychat.catalogue.fits import Fit
+    from hychat.cli.pulling import Fetched
     from hychat.domain.model import ModelSpec
 
 app = typer.Typer(
@@ -95,15 +96,13 @@ def pull(
     from hychat.catalogue.find import locate
     from hychat.catalogue.hub import hub_endpoint
     from hychat.catalogue.pulling import pull_model, wanted
-    from hychat.cli.pulling import PullView, agree, fetched_as_json
+    from hychat.cli.pulling import Fetched, PullView, agree, tell_fetched
 
     output = Output.of_process()
     if (present := _is_elsewhere(model)) is not None:
         output.note(_("{name} is here already; there is nothing to fetch.").format(name=model))
-        if as_json:
-            output.json(fetched_as_json(model, _files_at(present)))
-        else:
-            output.text(present)
+        files = [*_files_of(Path(present), hub_cache_folder())]
+        tell_fetched(model, present, files, output, as_json=as_json)
         return
     endpoint = hub_endpoint(mirror)
     found = wanted(model, endpoint)
@@ -113,10 +112,8 @@ def pull(
     done = PullView(output).show(pull_model(found, hub_cache_folder(), endpoint, is_agreed=is_agreed))
     path = locate(found.name).path
     output.note(_("Ready: hychat -m {name}").format(name=found.name))
-    if as_json:
-        output.json(fetched_as_json(found.name, zip(found.files, done, strict=True)))
-    else:
-        output.text(path)
+    files = [Fetched.of(event, file) for event, file in zip(done, found.files, strict=True)]
+    tell_fetched(found.name, path, files, output, as_json=as_json)
 
 
 @app.command(cls=Command, help=_("Tell all that is known of a model."))
@@ -176,52 +173,10 @@ def rm(models: _Names, *, yes: _Yes = False) -> None:
 
 @app.command(cls=Command, help=_("Delete partial downloads, and files that no model needs any more."))
 def prune(*, as_json: _Json = False, yes: _Yes = False) -> None:
-    """Lists them with their sizes, asks, deletes."""
-    from hychat.catalogue.cache import delete, hub_cache_folder, leftovers
+    """Lists them with their sizes, asks, deletes; in JSON it only lists them where no yes was typed."""
+    from hychat.cli.pruning import prune
 
-    output = Output.of_process()
-    found = list(leftovers(hub_cache_folder()))
-    if not as_json:
-        _report_leftovers(found, output)
-    may_delete = bool(found) and (yes or _allows_deleting(found, output))
-    deleted = [leftover for leftover in found if may_delete and delete(leftover)]
-    if as_json:
-        output.json([{**leftover.as_json(), "deleted": leftover in deleted} for leftover in found])
-    elif deleted:
-        output.note(_("Deleted {size}.").format(size=_total_size(deleted)))
-    elif found:
-        output.note(_("Nothing was deleted."))
-
-
-def _report_leftovers(found: "Sequence[Leftover]", output: Output) -> None:
-    from hychat.catalogue.download import size
-
-    if not found:
-        output.note(_("There is nothing to delete."))
-    for leftover in found:
-        kind = _("partial download") if leftover.is_partial else _("no longer used")
-        output.report(f"{size(leftover.bytes):>9}  {kind}  {leftover.path}")
-
-
-def _allows_deleting(found: "Sequence[Leftover]", output: Output) -> bool:
-    """What the user says.
-
-    Raises:
-        UsageError: Nobody can be asked.
-    """
-    from hychat.cli.pulling import ask_yes
-
-    if not can_ask(output):
-        raise UsageError(
-            _("Nothing was deleted."), hint=_("To delete them without being asked: hychat models prune --yes")
-        )
-    return ask_yes(_("Delete them ({size} in all)?").format(size=_total_size(found)), output)
-
-
-def _total_size(found: "Sequence[Leftover]") -> str:
-    from hychat.catalogue.download import size
-
-    return size(sum(leftover.bytes for leftover in found))
+    prune(Output.of_process(), as_json=as_json, says_yes=yes)
 
 
 @app.command(cls=Command, help=_("Print where a model's file is; without a name, where models are kept."))
@@ -356,6 +311,18 @@ def _audited(path: str) -> str:
 
     audit(read_header(path))
     return path
+
+
+def _files_of(path: Path, cache: Path) -> "Iterator[Fetched]":
+    """The files of a model that was here before: all parts of it, where they lie in the cache."""
+    from hychat.catalogue.cache import cached_path
+    from hychat.cli.pulling import Fetched
+    from hychat.domain.model import ModelFile
+
+    repository, files = _place_in_cache(path, cache) or (None, [path.name])
+    for name in files:
+        file = ModelFile(file=name, repository=repository)
+        yield Fetched(cached_path(cache, file) or path, file)
 
 
 def _place_in_cache(path: Path, cache: Path) -> tuple[str, list[str]] | None:

@@ -2,15 +2,16 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple, Self
 
 from hychat.catalogue import records
-from hychat.catalogue.download import size
+from hychat.catalogue.download import is_sha256, size
 from hychat.cli.output import Output
 from hychat.cli.stdin import can_ask
-from hychat.domain.model import Licence
+from hychat.domain.model import Licence, ModelFile
 from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted, PullWaiting
 from hychat.domain.text import printable
 from hychat.messages import _, language
@@ -112,6 +113,39 @@ class PullView:
     def _write(self, text: str) -> None:
         with suppress(OSError):
             self._output.stderr.write(text)
+
+
+class Fetched(NamedTuple):
+    """A file of a model, on this machine."""
+
+    path: Path
+    file: ModelFile
+    sha256: str | None = None
+    """As it came; None where it was here before."""
+
+    @classmethod
+    def of(cls, done: PullDone, file: ModelFile) -> Self:
+        """What a download brought."""
+        return cls(Path(done.path), file, done.sha256)
+
+    def as_json(self) -> dict[str, object]:
+        """The cache names a large file's content by its checksum, so that one which was here before has one as well."""
+        content = self.path.resolve().name
+        return {
+            "path": str(self.path),
+            "repository": self.file.repository,
+            "file": self.file.file,
+            "bytes": self.path.stat().st_size,
+            "sha256": self.sha256 or self.file.sha256 or (content if is_sha256(content) else None),
+        }
+
+
+def tell_fetched(name: str, path: str, files: Sequence[Fetched], output: Output, *, as_json: bool) -> None:
+    """Where a model is; as JSON, with each of its files."""
+    if as_json:
+        output.json({"name": name, "files": [file.as_json() for file in files]})
+    else:
+        output.text(path)
 
 
 def agree(licence: Licence | None, output: Output, *, accepted: bool) -> bool:

@@ -140,11 +140,9 @@ def _continue(desk: Desk, _argument: str) -> Iterator[Effect]:
     yield do.GoOn()
 
 
-def _edit(desk: Desk, _argument: str) -> Iterator[Effect]:
-    question = desk.last(Role.USER)
-    desk.stand_at(desk.conversation.before(question))
-    yield do.ShowChat()
-    yield do.Draft(question.text)
+def _edit(desk: Desk, argument: str) -> Iterator[Effect]:
+    questions = [message for message in desk.branch if message.role is Role.USER]
+    yield do.Change(_nth_from_end(questions, argument, _("There is no question yet.")))
 
 
 def _undo(desk: Desk, _argument: str) -> Iterator[Effect]:
@@ -338,7 +336,8 @@ _ALL: Final = (
     Command("regen", Group.ANSWER, lambda: _("Answer the last question again"), _again, key="f5",
             aliases=("again", "regenerate", "retry"), needs_idle=True),
     Command("continue", Group.ANSWER, lambda: _("Continue an answer that was cut"), _continue, needs_idle=True),
-    Command("edit", Group.ANSWER, lambda: _("Change the last question, and ask again"), _edit, needs_idle=True),
+    Command("edit", Group.ANSWER, lambda: _("Change the last question, or the nth from the end, and ask again"), _edit,
+            argument="[N]", needs_idle=True),
     Command("undo", Group.ANSWER, lambda: _("Leave out the last question and its answer"), _undo, needs_idle=True),
     Command("compare", Group.ANSWER, lambda: _("Answer in all three styles, side by side"), _compare,
             argument="[QUESTION]", needs_idle=True),

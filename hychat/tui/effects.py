@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hychat.domain.choices import Style
 from hychat.domain.event import TurnEvent
-from hychat.domain.message import Part
+from hychat.domain.message import Message, Part
 
 
 class Tone(Enum):
@@ -63,6 +63,13 @@ class Compare:
 @dataclass(frozen=True, slots=True)
 class AnswerNow:
     """End the thought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Put an earlier question into the prompt; when it is sent, it stands in the place of the one it was."""
+
+    question: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,7 @@ Effect = (
     | GoOn
     | Compare
     | AnswerNow
+    | Change
     | Draft
     | Attach
     | Copy

@@ -161,6 +161,10 @@ class Question:
         self.message = message
         self._place = place
 
+    def settle(self, message: Message, place: tuple[int, int]) -> None:
+        """It is in the conversation now."""
+        self.message, self._place = message, place
+
     def guess(self, width: int) -> int:
         """As `Entry`."""
         return rows_guessed(self.message.text, width)

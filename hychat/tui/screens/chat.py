@@ -17,7 +17,7 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.errors import HychatError
 from hychat.domain.event import LoadProgress, TurnEvent
-from hychat.domain.message import FilePart, Message, Part, Role, TextPart
+from hychat.domain.message import FilePart, Message, Part, Role
 from hychat.messages import _
 from hychat.tui import commands, effects
 from hychat.tui.column import Entry
@@ -26,10 +26,11 @@ from hychat.tui.desk import Desk
 from hychat.tui.effects import Effect, Tone
 from hychat.tui.entries import Answer, Comparison, Note, Question, style_name
 from hychat.tui.mentions import file_choices, mentioned
-from hychat.tui.narrator import CompareNarrator, Narrator, places_of
+from hychat.tui.narrator import CompareNarrator, Narrator, place_of, places_of
 from hychat.tui.turns import batches
 from hychat.tui.widgets.completion import Completion
 from hychat.tui.widgets.prompt import Prompt
+from hychat.tui.widgets.staged import Staged
 from hychat.tui.widgets.status import StatusLine, StatusPart
 from hychat.tui.widgets.transcript import Transcript
 
@@ -38,18 +39,6 @@ Begin = Callable[[CancelToken, CancelToken], Iterator[TurnEvent]]
 
 _QUIT_SECONDS: Final = 1.5
 """How long a second Ctrl+C is waited for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A prompt that was sent while an answer was being written."""
-
-    parts: tuple[Part, ...]
-
-    @property
-    def words(self) -> str:
-        """What was typed."""
-        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
 class ChatScreen(Screen[None]):
@@ -67,6 +56,8 @@ class ChatScreen(Screen[None]):
         Binding("pagedown", "scroll_page(1)", priority=True),
         Binding("ctrl+home", "scroll_to_start", priority=True),
         Binding("ctrl+end", "scroll_to_end", priority=True),
+        Binding("alt+up", "change_earlier(-1)", priority=True),
+        Binding("alt+down", "change_earlier(1)", priority=True),
         Binding("ctrl+t", "toggle_thought"),
         Binding("tab", "complete", priority=True),
         *(
@@ -83,16 +74,16 @@ class ChatScreen(Screen[None]):
         self._first = tuple(first)
         self._cancel: CancelToken | None = None
         self._hurry: CancelToken | None = None
-        self._waiting: list[Waiting] = []
-        self._attached: list[FilePart] = []
+        self._welcome = Note("")
+        self._changed: Message | None = None
+        """The earlier question that is being changed."""
         self._is_quitting = False
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
         yield Transcript()
         with Vertical(id="desk"):
-            yield Static(id="waiting", markup=False)
-            yield Static(id="attached", markup=False)
+            yield Staged()
             yield Completion()
             with Horizontal(id="writing"):
                 yield Static("▎", id="caret-bar")
@@ -115,6 +106,11 @@ class ChatScreen(Screen[None]):
     def prompt(self) -> Prompt:
         """Where the user writes."""
         return self.query_one(Prompt)
+
+    @property
+    def staged(self) -> Staged:
+        """What waits, and what goes with the next prompt."""
+        return self.query_one(Staged)
 
     # Beginning
 
@@ -142,7 +138,8 @@ class ChatScreen(Screen[None]):
         conversation = self.desk.conversation
         places = places_of(conversation)
         entries: list[Entry] = [entry_of(message, places[message.id]) for message in conversation.branch()]
-        self.transcript.show(entries or [Note(_welcome())])
+        self._welcome = Note(_("Ask something. What is said here stays on this machine."))
+        self.transcript.show(entries or [self._welcome])
         self.transcript.follow()
         self.prompt.placeholder = _("Ask anything · F1 help")
         self.refresh_status()
@@ -152,6 +149,9 @@ class ChatScreen(Screen[None]):
         if message_id is None:
             return
         self.show_chat()
+        self._show_message(message_id)
+
+    def _show_message(self, message_id: str) -> None:
         for entry in self.transcript.column.entries:
             if isinstance(entry, Question | Answer) and entry.message and entry.message.id == message_id:
                 self.transcript.go_to(entry)
@@ -175,7 +175,7 @@ class ChatScreen(Screen[None]):
             self.refresh_status()
         else:
             self.show_chat()
-        self._show_waiting()
+        self.staged.tell()
 
     def tell(self, text: str, tone: Tone = Tone.INFO) -> None:
         """A line of hychat's own in the transcript."""
@@ -186,21 +186,18 @@ class ChatScreen(Screen[None]):
         self.tell("\n".join(text for text in (error.message, error.hint) if text), Tone.ERROR)
 
     def _add(self, *entries: Entry) -> None:
-        shown = [entry for entry in self.transcript.column.entries if entry is not self._welcome_note]
+        shown = self.transcript.column.entries
+        if shown == [self._welcome]:
+            shown = []
         self.transcript.show([*shown, *entries])
         self.transcript.follow()
-
-    @property
-    def _welcome_note(self) -> Entry | None:
-        entries = self.transcript.column.entries
-        return entries[0] if entries and not self.desk.branch and isinstance(entries[0], Note) else None
 
     # Sending
 
     @on(Prompt.Sent)
     def _take_prompt(self, event: Prompt.Sent) -> None:
         """A command is done; anything else is asked, now or when the answer before it is written."""
-        if not event.text.strip() and not self._attached:
+        if not event.text.strip() and not self.staged.has_files:
             return
         try:
             typed = commands.read(event.text)
@@ -214,43 +211,52 @@ class ChatScreen(Screen[None]):
         if isinstance(typed, commands.Typed):
             self.give(typed.command, typed.argument)
             return
-        words = (TextPart(typed),) if typed.strip() else ()
-        parts, self._attached = (*self._attached, *files, *words), []
-        self._show_attached()
-        self.ask(parts)
+        if self._changed is not None and not self.desk.is_busy:
+            self.desk.stand_at(self.desk.conversation.before(self._changed))
+            self.show_chat()
+        self._stop_changing()
+        self.ask(self.staged.parts(files, typed))
 
     def ask(self, parts: tuple[Part, ...]) -> None:
         """Ask now, or as soon as the answer before it is written."""
         if self.desk.is_busy:
-            self._waiting.append(Waiting(parts))
-            self._show_waiting()
+            self.staged.wait(parts)
             return
         self._run_turn(
             lambda cancel, hurry: self.desk.session.turn(parts, cancel, hurry=hurry), Message(Role.USER, parts)
         )
 
-    def _show_waiting(self) -> None:
-        texts = [_("next: {text}").format(text=" ".join(waiting.words.split())[:200]) for waiting in self._waiting]
-        line = self.query_one("#waiting", Static)
-        line.update("\n".join(texts))
-        line.display = bool(texts)
-
-    def _show_attached(self) -> None:
-        names = [f"▤ {part.attachment.name}" for part in self._attached]
-        line = self.query_one("#attached", Static)
-        line.update("   ".join(names))
-        line.display = bool(names)
-
-    def _attach_file(self, path: Path) -> None:
-        self._attached.append(_file_part(path))
-        self._show_attached()
-
     @on(Prompt.PastedMuch)
     def _attach_paste(self, event: Prompt.PastedMuch) -> None:
-        from hychat.attach.text import pasted_text
+        self.staged.attach_paste(event.text)
 
-        self._attached.append(pasted_text(event.text, len(self._attached) + 1))
-        self._show_attached()
+    # Changing an earlier question
+
+    def change(self, question: Message) -> None:
+        """Put an earlier question into the prompt; nothing is lost before it is sent."""
+        self._changed = question
+        self.staged.tell_changing(is_changing=True)
+        self.prompt.set_text(question.text)
+        self._show_message(question.id)
+
+    def action_change_earlier(self, step: int) -> None:
+        """Go to the question before the one that is being changed, or after."""
+        questions = [message for message in self.desk.branch if message.role is Role.USER]
+        ids = [question.id for question in questions]
+        now = ids.index(self._changed.id) if self._changed and self._changed.id in ids else len(ids)
+        if 0 <= now + step < len(ids):
+            self.change(questions[now + step])
+        elif self._changed is not None and step > 0:
+            self._leave_changing()
+
+    def _leave_changing(self) -> None:
+        self.prompt.set_text("")
+        self._stop_changing()
+        self.transcript.follow()
+
+    def _stop_changing(self) -> None:
+        self._changed = None
+        self.staged.tell_changing(is_changing=False)
 
     # Answering
 
@@ -287,31 +293,34 @@ class ChatScreen(Screen[None]):
             self.tell_error(error)
         finally:
             if asked and len(self.desk.conversation.messages) == before:
-                self._waiting.insert(0, Waiting(tuple(asked)))  # nothing came of it: no word is lost
-                self._take_waiting_back()
+                self._take_back(asked)  # nothing came of it: no word is lost
             self._end_turn()
 
     def _end_turn(self) -> None:
         self.desk.is_busy = False
+        self._settle_question()
         was_stopped = self._cancel is not None and self._cancel.is_set
         self._cancel = self._hurry = None
         self.refresh_status()
-        if was_stopped and self._waiting:
-            self._take_waiting_back()
-        elif self._waiting:
-            waiting = self._waiting.pop(0)
-            self._show_waiting()
-            self.ask(waiting.parts)
+        if was_stopped:
+            self._take_back()
+        elif (parts := self.staged.next()) is not None:
+            self.ask(parts)
 
-    def _take_waiting_back(self) -> None:
-        """Put what was not asked yet back into the prompt."""
-        words = [waiting.words for waiting in self._waiting]
-        files = [part for waiting in self._waiting for part in waiting.parts if isinstance(part, FilePart)]
-        self._waiting = []
-        self._attached += files
-        self._show_waiting()
-        self._show_attached()
-        self.prompt.set_text("\n".join([*words, self.prompt.text]).strip())
+    def _settle_question(self) -> None:
+        """Let the question that was just asked know which message it became."""
+        conversation = self.desk.conversation
+        entry = next((each for each in reversed(self.transcript.column.entries) if isinstance(each, Question)), None)
+        question = next((each for each in reversed(conversation.branch()) if each.role is Role.USER), None)
+        if entry is not None and question is not None and entry.message.parts == question.parts:
+            entry.settle(question, place_of(question, conversation))
+            self.transcript.changed(entry)
+
+    def _take_back(self, asked: Sequence[Part] = ()) -> None:
+        """Put what was not asked back into the prompt."""
+        words = self.staged.take_back(asked)
+        if words:
+            self.prompt.set_text(f"{words}\n{self.prompt.text}".strip())
 
     # Commands
 
@@ -349,10 +358,12 @@ class ChatScreen(Screen[None]):
             case effects.AnswerNow():
                 if self._hurry is not None:
                     self._hurry.set()
+            case effects.Change(question):
+                self.change(question)
             case effects.Draft(text):
                 self.prompt.set_text(text)
             case effects.Attach(path):
-                self._attach_file(path)
+                self.staged.attach(_file_part(path))
             case effects.Copy(text):
                 self.app.copy_to_clipboard(text)
                 self.notify(_("Copied."), markup=False)
@@ -401,6 +412,10 @@ class ChatScreen(Screen[None]):
             self.query_one(Completion).close()
         elif self._cancel is not None:
             self._cancel.set()
+        elif self._changed is not None:
+            self._leave_changing()
+        elif self.staged.drop_files():
+            return
         elif not self.transcript.is_following:
             self.transcript.follow()
 
@@ -538,7 +553,3 @@ def entry_of(message: Message, place: tuple[int, int]) -> Entry:
 
 def _meter(used: int, total: int) -> str:
     return _("context {percent:.0f}%").format(percent=100 * used / total)
-
-
-def _welcome() -> str:
-    return _("Ask something. What is said here stays on this machine.")

@@ -60,6 +60,7 @@ def _more_keys() -> list[Item]:
         ("Enter", _("Send")),
         ("Shift+Enter, Alt+Enter, Ctrl+J", _("Begin a new line")),
         ("Up, Down", _("Walk through what was sent before")),
+        ("Alt+Up, Alt+Down", _("Change an earlier question")),
         ("Tab", _("Complete a command or a file's name")),
         ("Esc", _("Stop the answer; what was written stays")),
         ("Ctrl+C", _("Copy what is selected, else clear the prompt, else stop, else leave")),
