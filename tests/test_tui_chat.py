@@ -269,3 +269,18 @@ async def test_escape_leaves_an_earlier_question_as_it_was() -> None:
         await pilot.press("escape")
         await until(pilot, lambda: chat_of(app).prompt.text == "")
         assert len(app.desk.branch) == 2
+
+
+async def test_a_compacted_chat_goes_on_from_its_summary() -> None:
+    engine = EchoEngine([["a long answer"], ["They talked."], ["yes"]])
+    async with running(engine) as (app, pilot):
+        await ask(pilot, "first")
+        await until(pilot, lambda: "a long answer" in shown(app) and not app.desk.is_busy)
+        whole = app.desk.conversation.id
+        await ask(pilot, "/compact")
+        await until(pilot, lambda: app.desk.conversation.id != whole and not app.desk.is_busy)
+        assert "They talked." in app.desk.conversation.system
+        assert not app.desk.conversation.messages
+        assert len(app.desk.runtime.history().load(whole).messages) == 2
+        await ask(pilot, "and then?")
+        await until(pilot, lambda: "yes" in shown(app))

@@ -159,6 +159,11 @@ def _compare(desk: Desk, argument: str) -> Iterator[Effect]:
     yield do.Compare((TextPart(argument),) if argument else desk.last(Role.USER).parts)
 
 
+def _compact(desk: Desk, _argument: str) -> Iterator[Effect]:
+    desk.last(Role.ASSISTANT)
+    yield do.Compact()
+
+
 def _copy(desk: Desk, argument: str) -> Iterator[Effect]:
     answers = [message for message in desk.branch if message.role is Role.ASSISTANT]
     yield do.Copy(_nth_from_end(answers, argument, _("There is no answer yet.")).text)
@@ -341,6 +346,8 @@ _ALL: Final = (
     Command("undo", Group.ANSWER, lambda: _("Leave out the last question and its answer"), _undo, needs_idle=True),
     Command("compare", Group.ANSWER, lambda: _("Answer in all three styles, side by side"), _compare,
             argument="[QUESTION]", needs_idle=True),
+    Command("compact", Group.CHAT, lambda: _("Go on from a summary, so that the context is free again"), _compact,
+            needs_idle=True),
     Command("now", Group.ANSWER, lambda: _("End the thought and answer now"), _now, key="f6"),
     Command("copy", Group.ANSWER, lambda: _("Copy the last answer, or the nth from the end"), _copy, key="ctrl+y",
             argument="[N]"),

@@ -9,8 +9,8 @@ from hychat.config.schema import KEYS, Config
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.errors import HychatError, UsageError
-from hychat.domain.event import LoadProgress
-from hychat.domain.generation import GenerationSettings, Usage
+from hychat.domain.event import LoadProgress, TurnEvent, TurnFinished
+from hychat.domain.generation import GenerationSettings, StopReason, Usage
 from hychat.domain.message import Conversation, Message, Role
 from hychat.messages import _
 
@@ -113,6 +113,21 @@ class Desk:
         self.open(conversation)
         self.session.model = None
 
+    def compact(self, cancel: CancelToken) -> Iterator[TurnEvent]:
+        """Have the chat summed up, and go on in a new one that knows the summary; the whole one stays in the history."""
+        from hychat.session.chat import ChatSession
+
+        whole = self.conversation
+        model = self.runtime.model_name(whole)
+        summing = ChatSession(self.runtime.engine(model), whole, settings=self._settings)
+        request = _("Sum up our conversation so far in a few sentences: what I want, what was found out, what is open.")
+        for event in summing.turn(request, cancel):
+            yield event
+            if isinstance(event, TurnFinished) and event.message.stop is StopReason.COMPLETE and event.message.text:
+                known = _("What was said before, in short: {summary}").format(summary=event.message.text)
+                system = f"{whole.system}\n\n{known}".strip()
+                self.open(Conversation(title=whole.title, model=whole.model, system=system))
+
     def stand_at(self, conversation: Conversation) -> None:
         """Go on from another place of the same conversation, and remember it."""
         self.session.conversation = conversation
@@ -144,7 +159,18 @@ class Desk:
 
     @property
     def device(self) -> str:
-        """Where it runs, as the engine reports it; empty before the model is loaded."""
+        """Where the model runs: `CPU`, or `GPU 25/25` with the layers that are there; empty before it is loaded."""
+        model = self._session.model if self._session else None
+        if model is None:
+            return ""
+        offloaded, layers = (int(model.metadata.get(key) or 0) for key in ("gpu_layers", "layers"))
+        if not offloaded:
+            return "CPU"
+        return f"GPU {layers if offloaded < 0 else min(offloaded, layers)}/{layers}"
+
+    @property
+    def devices(self) -> str:
+        """The devices by their names."""
         model = self._session.model if self._session else None
         return model.metadata.get("devices", "") if model else ""
 

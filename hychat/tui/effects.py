@@ -61,6 +61,11 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class Compact:
+    """Go on from a summary."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerNow:
     """End the thought."""
 
@@ -142,6 +147,7 @@ Effect = (
     | Again
     | GoOn
     | Compare
+    | Compact
     | AnswerNow
     | Change
     | Draft

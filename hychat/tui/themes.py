@@ -1,30 +1,42 @@
 """Themes: YAML, shipped and the user's own, as Textual's themes. Keys and variables are told in themes/README.md.
 
-A file that is broken is told, and never fatal.
+A file is named for its theme, so that one theme is found without reading the others. What a file gives are colours; here
+they get Textual's names as well, so that its own widgets look like ours. A broken file is told, and never fatal.
 """
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, NoReturn
 
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
-from hychat.domain.errors import ThemeError
-from hychat.messages import _, language
+from hychat.domain.errors import ConfigError, ThemeError
+from hychat.messages import LANGUAGES, _, language
 from hychat.paths import bundled, user_themes_folder
 
+AUTO: Final = "auto"
 DARK: Final = "night"
 LIGHT: Final = "paper"
-AUTO: Final = "auto"
-_ANSI: Final = "ansi_"
-_LARGEST_BYTES: Final = 64 << 10
+PLAIN: Final = "ansi"
+
+_TERMINALS_OWN: Final = "ansi_"  # begins the names of the terminal's own colours
+_LIGHT_BACKGROUNDS: Final = frozenset({"7", "15"})  # white and bright white
+_LARGEST_BYTES: Final = 8 << 10  # also bounds the depth: libyaml's binding overflows the stack at some 20,000 brackets
+_NAME: Final = re.compile(r"[\w-]+")  # Textual takes a comma for a list of names
 _COLOURS: Final = (
     "background", "surface", "panel", "foreground", "primary", "secondary", "accent", "success", "warning", "error",
 )  # fmt: skip
-_VARIABLES: Final[Mapping[str, str]] = {
+_MIXED: Final[Mapping[str, tuple[str, float]]] = {
+    "muted": ("foreground", 0.35),
+    "faint": ("foreground", 0.75),
+    "selection": ("primary", 0.7),
+}
+"""Variables that are a colour mixed with the background, and the background's share, where a theme does not give them."""
+_SAME: Final[Mapping[str, str]] = {
     "band": "surface",
     "bar": "primary",
     "heading": "primary",
@@ -33,14 +45,47 @@ _VARIABLES: Final[Mapping[str, str]] = {
     "code-keyword": "primary",
     "code-string": "success",
     "code-number": "warning",
+    "code-comment": "muted",
     "code-function": "accent",
     "code-type": "secondary",
 }
-"""What a theme may set beside its colours, and the colour that stands in for it."""
-_BLENDS: Final[Mapping[str, float]] = {"muted": 0.35, "faint": 0.75}
-"""The same for shades between foreground and background: how far they lie towards the background."""
-_COMMENT: Final = "code-comment"
-_LIGHT_BACKGROUNDS: Final = frozenset({"7", "15"})
+"""Variables that are the same as another colour, where a theme does not give them."""
+VARIABLES: Final = (*_MIXED, *_SAME)
+"""What a theme may give beside its colours; every theme has them, so that a style sheet may name them."""
+_TEXTUALS: Final[Mapping[str, str]] = {
+    "text": "foreground",
+    "text-muted": "muted",
+    "text-disabled": "muted",
+    "text-primary": "primary",
+    "text-secondary": "secondary",
+    "text-accent": "accent",
+    "text-success": "success",
+    "text-warning": "warning",
+    "text-error": "error",
+    "foreground-muted": "muted",
+    "border": "primary",
+    "border-blurred": "faint",
+    "scrollbar": "faint",
+    "scrollbar-hover": "muted",
+    "scrollbar-active": "bar",
+    "scrollbar-background": "background",
+    "scrollbar-background-hover": "background",
+    "scrollbar-background-active": "background",
+    "scrollbar-corner-color": "background",
+    "screen-selection-background": "selection",
+    "screen-selection-foreground": "foreground",
+    "input-selection-background": "selection",
+    "input-selection-foreground": "foreground",
+    "input-cursor-foreground": "foreground",
+    "input-cursor-background": "background",
+    "block-cursor-foreground": "primary",
+    "block-cursor-background": "background",
+    "ansi-foreground": "foreground",
+    "ansi-background": "background",
+}
+"""Textual's variables that it would derive in its own way."""
+_STYLES: Final[Mapping[str, str]] = {"input-cursor-text-style": "reverse", "block-cursor-text-style": "reverse"}
+"""Cursors are reversed: that is readable in any of the terminal's own colours, and without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +94,7 @@ class LoadedTheme:
 
     theme: Theme
     titles: Mapping[str, str]
+    """By language."""
 
     @property
     def name(self) -> str:
@@ -71,59 +117,66 @@ class Themes:
 
 def load_themes() -> Themes:
     """Those that come with hychat, and the user's own, which win."""
-    loaded: dict[str, LoadedTheme] = {}
+    loaded: list[LoadedTheme] = []
     failed: list[ThemeError] = []
-    for path in _files((bundled("themes"), user_themes_folder())):
+    for path in _files().values():
         try:
-            theme = _read(path)
+            loaded.append(_read(path))
         except ThemeError as error:
             failed.append(error)
-        else:
-            loaded[theme.name] = theme
-    return Themes(tuple(loaded.values()), tuple(failed))
+    return Themes(tuple(loaded), tuple(failed))
 
 
 def load_theme(name: str) -> LoadedTheme:
-    """One theme, without reading the others where its file has its name.
+    """One theme; `auto` is that for this terminal.
 
     Raises:
         ThemeError: There is none of that name, or its file is broken.
     """
     wanted = name_for_terminal() if name == AUTO else name
-    for folder in (user_themes_folder(), bundled("themes")):
-        path = folder / f"{wanted}.yaml"
-        if path.is_file() and path.parent == folder:
-            return _read(path)
-    themes = load_themes()
-    for theme in themes.loaded:
-        if theme.name == wanted:
-            return theme
-    names = ", ".join(theme.name for theme in themes.loaded)
+    files = _files()
+    if wanted in files:
+        return _read(files[wanted])
     raise ThemeError(
-        _("There is no theme {name}.").format(name=wanted), hint=_("There are: {names}").format(names=names)
+        _("There is no theme {name}.").format(name=wanted),
+        hint=_("There are: {names}").format(names=", ".join((AUTO, *files))),
     )
 
 
+def shipped_theme() -> LoadedTheme:
+    """That for this terminal as it comes with hychat, whatever the user's own files are like."""
+    return _read(bundled("themes") / f"{name_for_terminal()}.yaml")
+
+
 def name_for_terminal(environment: Mapping[str, str] = os.environ) -> str:
-    """The theme for a terminal that says what its background is (COLORFGBG), else the dark one."""
+    """The theme for a terminal that says what its background is (COLORFGBG), else the dark one.
+
+    NO_COLOR takes the terminal's own colours, as the others' are nothing without theirs.
+    """
+    if environment.get("NO_COLOR"):
+        return PLAIN
     background = environment.get("COLORFGBG", "").rpartition(";")[2]
     return LIGHT if background in _LIGHT_BACKGROUNDS else DARK
 
 
-def default_variables() -> dict[str, str]:
-    """What stands in for our variables in themes that are not ours."""
-    colours = dict.fromkeys(_COLOURS, "#808080")
-    return _with_defaults({}, colours)
+def default_variables(theme: Theme) -> dict[str, str]:
+    """Our variables for a theme of Textual's own; one that was read has them already."""
+    if "muted" in theme.variables:
+        return {}
+    derived = theme.to_color_system().generate()
+    colours = _completed({}, {key: derived[key] for key in _COLOURS})
+    return {name: colours[name] for name in VARIABLES}
 
 
-def _files(folders: Iterable[Path]) -> list[Path]:
-    found: list[Path] = []
-    for folder in folders:
-        try:
-            found += sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"})
-        except OSError:  # not there, or not ours to read
-            continue
-    return found
+def _files() -> dict[str, Path]:
+    """Where each theme stands; the user's own take the places of those that come with hychat."""
+    folders = [bundled("themes")]
+    try:
+        folders.append(user_themes_folder())
+    except ConfigError:  # without a home folder there are none
+        pass
+    paths = (path for folder in folders for path in sorted(folder.glob("[!.]*.yaml")))
+    return {path.stem: path for path in paths if path.is_file()}
 
 
 def _read(path: Path) -> LoadedTheme:
@@ -132,110 +185,116 @@ def _read(path: Path) -> LoadedTheme:
     Raises:
         ThemeError: It breaks the form; the error names file and key.
     """
+    place = _Place(path)
+    name = path.stem
+    if not _NAME.fullmatch(name) or name == AUTO:
+        place.refuse(_("a theme's file is named with letters, digits, - and _"))
+    said = place.mapping(_parsed(place), ("title", "dark", "variables", *_COLOURS))
+    colours = {key: place.at(key).colour(said.get(key)) for key in _COLOURS}
+    inner = place.at("variables")
+    given = inner.mapping(said.get("variables") or {}, VARIABLES)
+    own = {key: inner.at(key).colour(value) for key, value in given.items()}
+    theme = Theme(
+        name,
+        primary=colours["primary"],
+        secondary=colours["secondary"],
+        warning=colours["warning"],
+        error=colours["error"],
+        success=colours["success"],
+        accent=colours["accent"],
+        foreground=colours["foreground"],
+        background=colours["background"],
+        surface=colours["surface"],
+        panel=colours["panel"],
+        dark=place.at("dark").truth(said.get("dark")),
+        ansi=colours["background"].startswith(_TERMINALS_OWN),
+        variables=_variables(_completed(own, colours)),
+    )
+    return LoadedTheme(theme, place.at("title").titles(said.get("title")))
+
+
+def _parsed(place: "_Place") -> Any:
     import yaml  # 8 ms
 
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise _broken(path, "", _("it is too large for a theme"))
-        document = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        with place.file.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
+            place.refuse(_("it is too large for a theme"))
+        text = content.decode("utf-8-sig")
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
     except OSError as error:
-        raise _broken(path, "", str(error.strerror or error)) from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        reason = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise _broken(path, "", _("not valid YAML: {reason}").format(reason=reason)) from error
-    return _theme_of(document, path)
+        place.refuse(str(error.strerror or error))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2026-99-99 is a ValueError
+        reason = " ".join(str(error).replace('in "<unicode string>", ', "").split())  # on one line
+        place.refuse(_("not valid YAML: {reason}").format(reason=reason))
 
 
-def _theme_of(document: Any, path: Path) -> LoadedTheme:
-    said = _mapping(document, {"name", "title", "dark", "variables", *_COLOURS}, path)
-    colours = {key: _colour(said, key, path) for key in _COLOURS}
-    own = _mapping(said.get("variables") or {}, {*_VARIABLES, *_BLENDS, _COMMENT}, path, "variables.")
-    is_dark, name = said.get("dark", True), said.get("name", path.stem)
-    if not isinstance(is_dark, bool):
-        raise _broken(path, "dark", _("true or false expected"))
-    if not isinstance(name, str) or not name.strip() or name == AUTO:
-        raise _broken(path, "name", _("a name expected"))
-    theme = Theme(name, **_arguments(colours))
-    theme.dark, theme.ansi = is_dark, colours["background"].startswith(_ANSI)
-    theme.variables = _with_defaults({key: _colour(own, key, path, "variables.") for key in own}, colours)
-    return LoadedTheme(theme, _titles(said.get("title"), path))
+class _Place(NamedTuple):
+    """Where a value stands, and the readers of values, which refuse it with the place and what was expected."""
+
+    file: Path
+    key: str = ""
+
+    def at(self, key: str) -> "_Place":
+        return _Place(self.file, f"{self.key}.{key}" if self.key else key)
+
+    def refuse(self, expected: str) -> NoReturn:
+        place = f"{self.file}: {self.key}" if self.key else str(self.file)
+        raise ThemeError(
+            _("The theme {place} cannot be used: {expected}.").format(place=place, expected=expected),
+            hint=_("The README beside the themes tells the keys."),
+        )
+
+    def mapping(self, said: Any, known: Collection[str]) -> Mapping[str, Any]:
+        if not isinstance(said, dict):
+            self.refuse(_("lines of the form `key: value` expected"))
+        for key in said:
+            if key not in known:
+                keys = ", ".join(known)
+                self.at(str(key)).refuse(_("there is no such key; there are: {keys}").format(keys=keys))
+        return said
+
+    def colour(self, said: Any) -> str:
+        try:
+            colour = Color.parse(said if isinstance(said, str) else "")
+        except ColorParseError:
+            colour = None
+        if colour is None or colour.a < 1:
+            self.refuse(_('a colour such as "#7aaeff" or ansi_blue expected'))
+        return colour.hex
+
+    def truth(self, said: Any) -> bool:
+        if not isinstance(said, bool):
+            self.refuse(_("true or false expected"))
+        return said
+
+    def titles(self, said: Any) -> Mapping[str, str]:
+        titles = {} if said is None else {"en": said} if isinstance(said, str) else self.mapping(said, LANGUAGES)
+        for key, text in titles.items():
+            if not isinstance(text, str) or not text.isprintable():
+                self.at(key).refuse(_("a text on one line expected"))
+        return titles
 
 
-def _mapping(said: Any, known: Collection[str], path: Path, place: str = "") -> Mapping[str, Any]:
-    """A mapping of known keys.
-
-    Raises:
-        ThemeError: It is none, or has a key that is not known.
-    """
-    if not isinstance(said, dict):
-        raise _broken(path, place.rstrip("."), _("lines of the form `key: value` expected"))
-    for key in said:
-        if key not in known:
-            keys = ", ".join(sorted(known))
-            raise _broken(path, f"{place}{key}", _("there is no such key; there are: {keys}").format(keys=keys))
-    return said
+def _completed(own: Mapping[str, str], colours: Mapping[str, str]) -> dict[str, str]:
+    """The colours with every variable of ours: as given, or derived from the colours."""
+    full = {**colours, **own}
+    for name, (front, share) in _MIXED.items():
+        if name not in full:
+            full[name] = _mixed(colours[front], colours["background"], share)
+    for name, other in _SAME.items():
+        full.setdefault(name, full[other])
+    return full
 
 
-def _arguments(colours: Mapping[str, str]) -> dict[str, Any]:
-    return {**colours}
+def _mixed(front: str, back: str, share: float) -> str:
+    """The terminal's own colours cannot be mixed: nobody knows what they look like."""
+    if front.startswith(_TERMINALS_OWN) or back.startswith(_TERMINALS_OWN):
+        return front
+    return Color.parse(front).blend(Color.parse(back), share, alpha=1.0).hex
 
 
-def _titles(said: Any, path: Path) -> Mapping[str, str]:
-    if said is None:
-        return {}
-    titles = {"en": said} if isinstance(said, str) else said
-    if not isinstance(titles, dict) or not all(isinstance(text, str) for text in titles.values()):
-        raise _broken(path, "title", _("a text, or one for each language, expected"))
-    return titles
-
-
-def _colour(said: Mapping[str, Any], key: str, path: Path, place: str = "") -> str:
-    text = said.get(key)
-    try:
-        Color.parse(text if isinstance(text, str) else "")
-    except ColorParseError:
-        expected = _('a colour such as "#7aaeff" or ansi_blue expected, not {value}').format(value=text)
-        raise _broken(path, place + key, expected) from None
-    return str(text)
-
-
-def _with_defaults(said: Mapping[str, str], colours: Mapping[str, str]) -> dict[str, str]:
-    variables = {name: colours[stand_in] for name, stand_in in _VARIABLES.items()}
-    front, back = colours["foreground"], colours["background"]
-    for name, share in _BLENDS.items():
-        is_ansi = front.startswith(_ANSI) or back.startswith(_ANSI)
-        variables[name] = "ansi_bright_black" if is_ansi else Color.parse(front).blend(Color.parse(back), share).hex
-    variables |= said
-    variables.setdefault(_COMMENT, variables["muted"])
-    return variables | _widget_colours(variables, colours)
-
-
-def _widget_colours(variables: Mapping[str, str], colours: Mapping[str, str]) -> dict[str, str]:
-    """Textual's own names, for its widgets."""
-    is_ansi = colours["background"].startswith(_ANSI)
-    return {
-        "ansi-background": colours["background"],
-        "ansi-foreground": colours["foreground"],
-        "screen-selection-background": "ansi_blue" if is_ansi else variables["faint"],
-        "screen-selection-foreground": "ansi_bright_white" if is_ansi else colours["foreground"],
-        "input-selection-background": "ansi_blue" if is_ansi else variables["faint"],
-        "input-selection-foreground": "ansi_bright_white" if is_ansi else colours["foreground"],
-        "scrollbar": variables["faint"],
-        "scrollbar-hover": variables["muted"],
-        "scrollbar-active": variables["bar"],
-        "scrollbar-background": colours["background"],
-        "scrollbar-background-hover": colours["background"],
-        "scrollbar-background-active": colours["background"],
-        "scrollbar-corner-color": colours["background"],
-        "input-cursor-background": "ansi_blue" if is_ansi else colours["foreground"],
-        "input-cursor-foreground": "ansi_bright_white" if is_ansi else colours["background"],
-        "block-cursor-text-style": "none",
-    }
-
-
-def _broken(path: Path, key: str, expected: str) -> ThemeError:
-    place = f"{path}: {key}" if key else str(path)
-    return ThemeError(
-        _("The theme {place} cannot be used: {expected}.").format(place=place, expected=expected),
-        hint=_("The README beside the themes tells the keys."),
-    )
+def _variables(colours: Mapping[str, str]) -> dict[str, str]:
+    """The same with Textual's names as well."""
+    return {**colours, **{name: colours[ours] for name, ours in _TEXTUALS.items()}, **_STYLES}

@@ -160,7 +160,7 @@ class ChatScreen(Screen[None]):
         """Tell the settings, the model and the figures anew."""
         line, desk = self.query_one(StatusLine), self.desk
         line.show("model", desk.model_name)
-        line.show("device", desk.device)
+        line.show("device", desk.device, tooltip=desk.devices)
         style = desk.style
         line.show("style", style_name(style) if style else _("no style"), is_set=style is not None)
         line.show("temperature", _("temp {value:g}").format(value=desk.temperature), is_set=desk.has_own_temperature)
@@ -282,7 +282,7 @@ class ChatScreen(Screen[None]):
     async def _read_turn(
         self, events: Iterator[Any], narrator: Narrator | CompareNarrator, asked: Sequence[Part]
     ) -> None:
-        before = len(self.desk.conversation.messages)
+        before = self.desk.conversation
         try:
             async for batch in batches(events):
                 notes = narrator.take(batch, self.desk.conversation)
@@ -292,7 +292,10 @@ class ChatScreen(Screen[None]):
         except HychatError as error:
             self.tell_error(error)
         finally:
-            if asked and len(self.desk.conversation.messages) == before:
+            if self.desk.conversation.id != before.id:  # it was compacted
+                self.show_chat()
+                self.tell(self.desk.conversation.system)
+            elif asked and self.desk.conversation.messages == before.messages:
                 self._take_back(asked)  # nothing came of it: no word is lost
             self._end_turn()
 
@@ -355,6 +358,8 @@ class ChatScreen(Screen[None]):
                 self._go_on()
             case effects.Compare(parts):
                 self.compare(parts)
+            case effects.Compact():
+                self._run_turn(lambda cancel, _hurry: self.desk.compact(cancel))
             case effects.AnswerNow():
                 if self._hurry is not None:
                     self._hurry.set()
