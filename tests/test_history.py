@@ -400,3 +400,12 @@ def test_a_damaged_message_names_its_conversation(store: HistoryStore, path: str
     assert f"`hychat history rm {conversation.id}`" in caught.value.hint
     assert store.load(other.id) == other
     store.delete(conversation.id)
+
+
+def test_the_last_questions_are_told_the_newest_last(store: HistoryStore) -> None:
+    conversation = Conversation()
+    for text in ("one", "two", "three"):
+        message = Message(Role.USER, (TextPart(text),))
+        store.save_message(conversation, message)
+        conversation = conversation.with_message(message)
+    assert store.recent_questions(2) == ("two", "three")

@@ -284,3 +284,13 @@ async def test_a_compacted_chat_goes_on_from_its_summary() -> None:
         assert len(app.desk.runtime.history().load(whole).messages) == 2
         await ask(pilot, "and then?")
         await until(pilot, lambda: "yes" in shown(app))
+
+
+async def test_up_goes_back_to_what_was_asked_in_earlier_runs() -> None:
+    async with running(EchoEngine([["hello"]])) as (app, pilot):
+        await ask(pilot, "from another day")
+        await until(pilot, lambda: "hello" in shown(app) and not app.desk.is_busy)
+    async with running() as (app, pilot):
+        await until(pilot, lambda: bool(chat_of(app).prompt.sent))
+        await pilot.press("up")
+        assert chat_of(app).prompt.text == "from another day"

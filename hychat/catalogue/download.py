@@ -15,18 +15,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from hychat.catalogue.cache import OURS, PARTIAL_SUFFIX, cached_path, is_locked, lock_file, place, repository_folder
-from hychat.catalogue.hub import TransientTrouble, as_our_errors, file_facts, host_of
-from hychat.domain.errors import DiskFull, DownloadDamaged, HubUnreachable, ModelDamaged, ModelUnusable
+from hychat.catalogue.hub import TransientTrouble, file_facts, host_of
+from hychat.catalogue.retry import Wait, until_it_works
+from hychat.domain.errors import DiskFull, DownloadDamaged, ModelDamaged, ModelUnusable
 from hychat.domain.model import ModelFile
 from hychat.domain.pull import (
     PullDone,
     PullEvent,
     PullProgress,
     PullRestarted,
-    PullRetry,
     PullStarted,
     PullWaiting,
 )
@@ -39,16 +39,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _BLOCK_BYTES: Final = 1 << 20
 _SPARE_BYTES: Final = 64 << 20
 """Of the disk, that a download leaves to others."""
-_MOST_RETRIES: Final = 8
-"""Running, without a byte between them."""
-_FEW_RETRIES: Final = 2
-"""Of a hub that was never reached: most likely there is no network."""
-_FIRST_WAIT_SECONDS: Final = 0.5
-_LONGEST_WAIT_SECONDS: Final = 30.0
 
-_Result = TypeVar("_Result")
-
-Wait = Callable[[float], None]
 Check = Callable[[Path], None]
 """Raises ModelUnusable where a file must not be offered."""
 
@@ -57,7 +48,7 @@ def no_check(_path: Path) -> None:
     """Take any file."""
 
 
-def pull(
+def pull(  # noqa: PLR0913 - what is known of the file, and what is done with it
     file: ModelFile,
     cache: Path,
     *,
@@ -85,7 +76,7 @@ def pull(
         yield PullDone(str(present), None)
         return
     for is_last_try in (False, True):
-        facts = yield from _patiently(lambda: _ask(file, endpoint), endpoint, wait)
+        facts = yield from until_it_works(lambda: _ask(file, endpoint), endpoint, wait)
         target = _Target(file, facts, cache, recorded_sha256)
         target.check_promise()
         try:
@@ -244,7 +235,7 @@ def _stream_to_end(target: _Target, endpoint: str, wait: Wait) -> Generator[Pull
             pieces += 1
             yield from _stream(target, output, digest)
 
-        yield from _patiently(stream, endpoint, wait, target.file)
+        yield from until_it_works(stream, endpoint, wait, target.file)
         output.flush()
         os.fsync(output.fileno())  # a name must not outlive its content when the power fails
         return digest.hexdigest(), pieces
@@ -271,73 +262,6 @@ def _stream(target: _Target, output: BinaryIO, digest: "_Hash") -> Generator[Pul
                 yield PullProgress(done, total)
         if done < content.end:
             raise TransientTrouble(_("the connection ended early"))
-
-
-def _patiently(
-    act: Callable[[], Generator[PullEvent, None, _Result]], endpoint: str, wait: Wait, file: ModelFile | None = None
-) -> Generator[PullEvent, None, _Result]:
-    """Do it again after a trouble that may pass, each time after a longer wait; the count begins anew when it got on."""
-    failures, has_begun = 0, False
-
-    def note() -> None:
-        nonlocal failures, has_begun
-        failures, has_begun = 0, True
-
-    while True:
-        try:
-            with as_our_errors(endpoint, file):
-                return (yield from _noting(act(), note))
-        except TransientTrouble as trouble:
-            failures += 1
-            if failures > (_FEW_RETRIES if trouble.is_unreachable and not has_begun else _MOST_RETRIES):
-                raise _gave_up(trouble, failures, endpoint) from trouble
-            seconds = min(_LONGEST_WAIT_SECONDS, trouble.retry_after or _FIRST_WAIT_SECONDS * 2 ** (failures - 1))
-            yield PullRetry(str(trouble), seconds)
-            wait(seconds)
-
-
-def patiently(ask: Callable[[], _Result], endpoint: str, wait: Wait = time.sleep) -> _Result:
-    """What the hub answers, asked again after a trouble that may pass.
-
-    Raises:
-        HubUnreachable: It did not pass.
-    """
-
-    def act() -> Generator[PullEvent, None, _Result]:
-        yield from ()
-        return ask()
-
-    events = _patiently(act, endpoint, wait)
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            answer: _Result = end.value
-            return answer
-
-
-def _noting(
-    events: Generator[PullEvent, None, _Result], note: Callable[[], None]
-) -> Generator[PullEvent, None, _Result]:
-    """The same events; `note` is called when one came."""
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            result: _Result = end.value
-            return result
-        note()
-        yield event
-
-
-def _gave_up(trouble: TransientTrouble, tries: int, endpoint: str) -> HubUnreachable:
-    message = _("Nothing came from {host} in {count} tries: {reason}.")
-    kept = _("What has come is kept, and the same command goes on from there. Another mirror: --mirror URL.")
-    never_reached = _("Check the network and the proxy settings, or take another mirror with --mirror.")
-    return HubUnreachable(
-        message.format(host=host_of(endpoint), count=tries, reason=trouble),
-        hint=never_reached if trouble.is_unreachable else kept,
-    )
 
 
 class _Hash:

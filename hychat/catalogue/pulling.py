@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from hychat.catalogue import records
 from hychat.catalogue.cache import remove
-from hychat.catalogue.download import patiently, pull
+from hychat.catalogue.download import pull
 from hychat.catalogue.find import find, parts_of
 from hychat.catalogue.hub import RemoteFile, repository_files
 from hychat.catalogue.reference import all_parts, choose, is_reference, leaves_its_folder, read_reference
+from hychat.catalogue.retry import patiently
 from hychat.domain.errors import HubRefused, LicenceNotAccepted, ModelDamaged, ModelRefused, ModelUnusable, UsageError
 from hychat.domain.model import Licence, ModelFile, ModelSpec
 from hychat.domain.pull import PullDone, PullEvent

@@ -6,7 +6,7 @@ Import this module where a history is opened, not at start: it brings sqlite3.
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Final
 
@@ -43,6 +43,10 @@ _SAVE_POSITION: Final = "UPDATE conversations SET tip = ? WHERE id = ?"
 _CONVERSATION: Final = "SELECT id, title, model, system, created, tip FROM conversations WHERE id = ?"
 _MESSAGES: Final = """
     SELECT id, parent, role, created, style, stop, receipt, parts FROM messages WHERE conversation = ? ORDER BY row
+"""
+_QUESTIONS: Final = """
+    SELECT id, parent, role, created, style, stop, receipt, parts FROM messages WHERE role = 'user'
+    ORDER BY row DESC LIMIT ?
 """
 _NEWEST: Final = "SELECT id FROM conversations ORDER BY updated DESC, row DESC LIMIT 1"
 _SUMMARY: Final = "SELECT id, title, model, created, updated, message_count FROM summaries WHERE id = ?"
@@ -118,6 +122,16 @@ class HistoryStore:
         with self._transaction("DEFERRED") as connection:
             found = connection.execute(_SUMMARIES, (-1 if limit is None else limit,)).fetchall()
         return tuple(rows.summary_from_row(row) for row in found)
+
+    def recent_questions(self, limit: int) -> tuple[str, ...]:
+        """What the user asked last, in whichever conversation, the newest last; one that cannot be read is left out."""
+        with self._transaction("DEFERRED") as connection:
+            found = connection.execute(_QUESTIONS, (limit,)).fetchall()
+        texts: list[str] = []
+        for row in reversed(found):
+            with suppress(KeyError, TypeError, ValueError):
+                texts.append(rows.message_from_row(row).text)
+        return tuple(filter(None, texts))
 
     def search(self, text: str, limit: int = 20) -> tuple[SearchHit, ...]:
         """What holds every word of the text, whatever the case, newest first: users' and models' words, and titles.

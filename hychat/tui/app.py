@@ -6,6 +6,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import App
 from textual.binding import BindingType
+from textual.filter import LineFilter, NoColor
 
 from hychat.domain.errors import HychatError
 from hychat.domain.message import Part
@@ -14,7 +15,7 @@ from hychat.tui import effects
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Place
 from hychat.tui.screens.chat import ChatScreen
-from hychat.tui.themes import AUTO, LoadedTheme, default_variables, load_theme
+from hychat.tui.themes import LoadedTheme, default_variables, load_theme, shipped_theme
 
 
 class HychatApp(App[int]):
@@ -42,7 +43,7 @@ class HychatApp(App[int]):
             self.take_theme(load_theme(name))
         except HychatError as error:
             self._theme_trouble = error
-            self.take_theme(load_theme(AUTO))
+            self.take_theme(shipped_theme())
 
     def take_theme(self, loaded: LoadedTheme) -> None:
         """Look different."""
@@ -54,7 +55,11 @@ class HychatApp(App[int]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our variables, for Textual's own themes, one of which it has before ours."""
-        return default_variables()
+        return default_variables(self.current_theme)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """NO_COLOR leaves bold and reverse; Textual would paint greys, and the terminal's own colours black on black."""
+        return (NoColor(),) if self.no_color else super().get_line_filters()
 
     def on_mount(self) -> None:
         """Open the chat."""

@@ -7,6 +7,7 @@ they get Textual's names as well, so that its own widgets look like ours. A brok
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
@@ -171,10 +172,8 @@ def default_variables(theme: Theme) -> dict[str, str]:
 def _files() -> dict[str, Path]:
     """Where each theme stands; the user's own take the places of those that come with hychat."""
     folders = [bundled("themes")]
-    try:
+    with suppress(ConfigError):  # nobody knows of a home folder
         folders.append(user_themes_folder())
-    except ConfigError:  # without a home folder there are none
-        pass
     paths = (path for folder in folders for path in sorted(folder.glob("[!.]*.yaml")))
     return {path.stem: path for path in paths if path.is_file()}
 

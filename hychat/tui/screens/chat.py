@@ -1,6 +1,7 @@
 """The chat: the transcript, the prompt, and what happens between them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, assert_never
@@ -37,6 +38,7 @@ from hychat.tui.widgets.transcript import Transcript
 Begin = Callable[[CancelToken, CancelToken], Iterator[TurnEvent]]
 """Starts a turn: with what stops it, and what ends its thought."""
 
+_QUESTIONS_REMEMBERED: Final = 100
 _QUIT_SECONDS: Final = 1.5
 """How long a second Ctrl+C is waited for."""
 
@@ -123,9 +125,18 @@ class ChatScreen(Screen[None]):
         except HychatError as error:
             self.tell_error(error)
         self.refresh_status()
+        self._remember_questions()
         if self._first:
             parts, self._first = self._first, ()
             self.ask(parts)
+
+    @work(thread=True, exclusive=True, group="questions")
+    def _remember_questions(self) -> None:
+        """Let Up go back to what was asked in earlier runs; that there is a history that works is told elsewhere."""
+        if self.desk.config.save and not self.prompt.sent:
+            with suppress(HychatError):
+                questions = self.desk.runtime.history().recent_questions(_QUESTIONS_REMEMBERED)
+                self.app.call_from_thread(self.prompt.remember_all, questions)
 
     def _show_loading(self, progress: LoadProgress) -> None:
         text = _("loading {percent:.0f} %").format(percent=100 * progress.fraction)

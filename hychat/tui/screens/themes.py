@@ -8,7 +8,7 @@ from textual import on
 from hychat.domain.errors import HychatError
 from hychat.messages import _
 from hychat.tui.screens.panel import Panel
-from hychat.tui.themes import LoadedTheme, load_theme, load_themes
+from hychat.tui.themes import LoadedTheme, load_themes
 from hychat.tui.widgets.picklist import Item, PickList
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ class ThemesScreen(Panel[None]):
         found = load_themes()
         self._themes = {theme.name: theme for theme in found.loaded}
         self._failed = found.failed
-        self._before = ""
 
     def heading(self) -> str:
         """As `Panel`."""
@@ -39,9 +38,9 @@ class ThemesScreen(Panel[None]):
 
     def on_mount(self) -> None:
         """Begin with the theme in use."""
-        self._before = self.app.theme
+        self._before = LoadedTheme(self.app.current_theme, {})
         super().on_mount()
-        self.list.mark(self._before)
+        self.list.mark(self._before.name)
         self.note("\n".join(error.message for error in self._failed))
 
     def items(self, words: str) -> Sequence[Item]:
@@ -68,7 +67,7 @@ class ThemesScreen(Panel[None]):
 
     def action_leave(self) -> None:
         """Look as before."""
-        self._wear(self._themes.get(self._before) or load_theme(self._before))
+        self._wear(self._before)
         self.dismiss(None)
 
     @property
