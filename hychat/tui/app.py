@@ -26,6 +26,11 @@ class HychatApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = []
     CSS = """
     Toast { background: $surface; color: $foreground; }
+    .text-area--cursor, .input--cursor {
+        color: $input-cursor-foreground;
+        background: $input-cursor-background;
+        text-style: $input-cursor-text-style;
+    }
     """
 
     def __init__(self, desk: Desk, first: Sequence[Part] = ()) -> None:
