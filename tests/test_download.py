@@ -13,10 +13,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from huggingface_hub.utils import WeakFileLock
 
 from hychat.catalogue import hub as hub_module
 from hychat.catalogue import records
-from hychat.catalogue.cache import cached_files, cached_path, leftovers, remove
+from hychat.catalogue.cache import Leftover, cached_files, cached_path, delete, leftovers, lock_file, place, remove
 from hychat.catalogue.download import pull
 from hychat.catalogue.pulling import Wanted, pull_model
 from hychat.domain.errors import DiskFull, DownloadDamaged, HubRefused, HubUnreachable, ModelUnusable
@@ -27,6 +28,7 @@ from tests.hub_files import Pattern
 from tests.hub_http import Answer
 from tests.hub_trouble import changed, cut, flip, lie_about_length, range_ignored, stall, status
 from tests.programs import environment
+from tests.tiny_models import write_hunyuan_dense
 
 REPOSITORY = "owner/model-GGUF"
 NAME = "model-Q4_K_M.gguf"
@@ -43,6 +45,12 @@ def hub() -> Iterator[Hub]:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "hub"
+
+
+@pytest.fixture
+def header(tmp_path: Path) -> bytes:
+    """What makes a model of the bytes behind it."""
+    return write_hunyuan_dense(tmp_path / "tiny.gguf", "A").read_bytes()
 
 
 def model_file(sha256: str | None = None, size: int | None = None, name: str = NAME) -> ModelFile:
@@ -140,13 +148,18 @@ def test_a_hundred_downloads_that_are_cut_anywhere_resume_to_the_same_files(hub:
         assert sha256(path) == content.sha256
 
 
-def test_whoever_stops_in_the_middle_goes_on_from_there(hub: Hub, cache: Path) -> None:
+def stopped(hub: Hub, cache: Path) -> list[Leftover]:
+    """What a download leaves that is stopped in the middle."""
     events = pull(model_file(), cache, endpoint=hub.endpoint)
     for event in events:
         if isinstance(event, PullProgress) and event.done_bytes >= 1 << 20:
             break
     events.close()
-    assert [leftover.is_partial for leftover in leftovers(cache)] == [True]
+    return [*leftovers(cache)]
+
+
+def test_whoever_stops_in_the_middle_goes_on_from_there(hub: Hub, cache: Path) -> None:
+    assert [leftover.is_partial for leftover in stopped(hub, cache)] == [True]
     second = events_of(hub, cache)
     started = next(event for event in second if isinstance(event, PullStarted))
     assert started.done_bytes >= 1 << 20
@@ -232,28 +245,28 @@ def test_a_server_that_lies_about_the_length_is_found_out(hub: Hub, cache: Path,
     assert not list(cached_files(cache))
 
 
-def test_a_checksum_that_nobody_published_is_recorded_at_first_use(hub: Hub, cache: Path) -> None:
+def test_a_checksum_that_nobody_published_is_recorded_at_first_use(hub: Hub, cache: Path, header: bytes) -> None:
     def unpublished(content: Pattern) -> None:
         repo = hub.add(REPOSITORY, {NAME: content})
         repo.files = {NAME: replace(repo.files[NAME], sha256="")}
         repo._commits.add(repo.commit)
 
     tried = Wanted("tiny", (model_file(),))
-    unpublished(BIG)
-    with pytest.raises(ModelUnusable):  # it is no GGUF; that it came is enough
-        list(pull_model(tried, cache, hub.endpoint))
-    assert records.known_checksum(REPOSITORY, NAME) == BIG.sha256
-    unpublished(Pattern(3 << 20, seed=5))
-    with pytest.raises(DownloadDamaged, match=BIG.sha256):
+    first = Pattern(3 << 20, head=header)
+    unpublished(first)
+    list(pull_model(tried, cache, hub.endpoint))
+    assert records.known_checksum(REPOSITORY, NAME) == first.sha256
+    unpublished(Pattern(3 << 20, seed=5, head=header))
+    remove(cache, REPOSITORY, NAME)
+    with pytest.raises(DownloadDamaged, match=first.sha256):
         list(pull_model(tried, cache, hub.endpoint))
 
 
-def test_a_new_version_on_the_hub_may_replace_the_one_that_came_first(hub: Hub, cache: Path) -> None:
+def test_a_new_version_on_the_hub_may_replace_the_one_that_came_first(hub: Hub, cache: Path, header: bytes) -> None:
     tried = Wanted("tiny", (model_file(),))
-    for content in (BIG, Pattern(2 << 20, seed=7)):
+    for content in (Pattern(2 << 20, head=header), Pattern(2 << 20, seed=7, head=header)):
         hub.add(REPOSITORY, {NAME: content})
-        with pytest.raises(ModelUnusable):  # it is no GGUF; that it came is enough
-            list(pull_model(tried, cache, hub.endpoint))
+        list(pull_model(tried, cache, hub.endpoint))
         assert records.known_checksum(REPOSITORY, NAME) == content.sha256
 
 
@@ -313,6 +326,60 @@ def test_a_content_that_was_cut_short_by_somebody_is_fetched_again(hub: Hub, cac
     path = fetched(events_of(hub, cache))
     os.truncate(path, 1000)
     assert sha256(fetched(events_of(hub, cache, model_file(BIG.sha256, BIG.size)))) == BIG.sha256
+
+
+def test_a_partial_file_that_somebody_goes_on_with_is_not_deleted(hub: Hub, cache: Path) -> None:
+    (leftover,) = stopped(hub, cache)
+    events = pull(model_file(), cache, endpoint=hub.endpoint)
+    assert any(isinstance(event, PullProgress) for event in events)
+    assert not delete(leftover)
+    assert sha256(fetched([*events])) == BIG.sha256
+
+
+def test_a_content_that_got_its_name_meanwhile_is_not_deleted(hub: Hub, cache: Path) -> None:
+    path = fetched(events_of(hub, cache))
+    hub.add(REPOSITORY, {NAME: Pattern(2 << 20, seed=7)})
+    fetched(events_of(hub, cache))
+    blob = path.resolve()
+    path.unlink()
+    (leftover,) = leftovers(cache)
+    assert leftover.path.resolve() == blob
+    place(cache, model_file(), blob, path.parent.name)
+    assert not delete(leftover)
+    assert path.exists()
+
+
+def test_a_content_whose_fetcher_has_not_named_it_yet_is_no_leftover(hub: Hub, cache: Path) -> None:
+    path = fetched(events_of(hub, cache))
+    hub.add(REPOSITORY, {NAME: Pattern(2 << 20, seed=7)})
+    fetched(events_of(hub, cache))
+    path.unlink()
+    with WeakFileLock(lock_file(cache, REPOSITORY, BIG.sha256)):
+        assert not [*leftovers(cache)]
+    (leftover,) = leftovers(cache)
+    assert delete(leftover)
+    assert not leftover.path.exists()
+
+
+def test_a_very_large_file_is_asked_for_in_pieces(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "_MOST_BYTES_IN_ONE", BIG.size - 1)
+    monkeypatch.setattr(hub_module, "_PIECE_BYTES", 1_000_000)
+    hub.on(NAME, cut(400_000))
+    assert sha256(fetched(events_of(hub, cache))) == BIG.sha256
+    ranges = [record.range or "" for record in hub.requests if record.status == 206]
+    assert ranges[0] == "bytes=0-999999"
+    assert ranges[-1].endswith(f"-{BIG.size - 1}")
+    assert len(ranges) == 5
+
+
+def test_a_server_without_ranges_sends_a_very_large_file_whole(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "_MOST_BYTES_IN_ONE", BIG.size - 1)
+    monkeypatch.setattr(hub_module, "_PIECE_BYTES", 1_000_000)
+    hub.on(NAME, range_ignored())
+    assert sha256(fetched(events_of(hub, cache))) == BIG.sha256
+    assert gets(hub) == 1
 
 
 def test_what_another_tool_began_to_fetch_is_no_leftover(cache: Path) -> None:

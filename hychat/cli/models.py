@@ -17,7 +17,6 @@ from hychat.domain.errors import ModelNotFound, UsageError
 from hychat.messages import _
 
 if TYPE_CHECKING:
-    from hychat.catalogue.cache import Leftover
     from hychat.catalogue.fits import Fit
     from hychat.cli.pulling import Fetched
     from hychat.domain.model import ModelSpec

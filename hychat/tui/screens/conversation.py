@@ -1,0 +1,257 @@
+"""A conversation on the screen: the transcript, what its model is doing, and the answers while they are written."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Static
+
+from hychat.domain.cancel import CancelToken
+from hychat.domain.choices import Style
+from hychat.domain.errors import HychatError
+from hychat.domain.event import LoadProgress, TurnEvent
+from hychat.domain.message import Message, Part, Role
+from hychat.messages import _
+from hychat.tui.column import Entry
+from hychat.tui.desk import Desk
+from hychat.tui.effects import Tone
+from hychat.tui.entries import Answer, Comparison, Note, Question, style_name
+from hychat.tui.narrator import CompareNarrator, Narrator, place_of, places_of
+from hychat.tui.turns import batches
+from hychat.tui.widgets.completion import Completion
+from hychat.tui.widgets.prompt import Prompt
+from hychat.tui.widgets.staged import Staged
+from hychat.tui.widgets.status import StatusLine
+from hychat.tui.widgets.transcript import Transcript
+
+Begin = Callable[[CancelToken, CancelToken], Iterator[TurnEvent]]
+"""Starts a turn: with what stops it, and what ends its thought."""
+
+_QUESTIONS_REMEMBERED: Final = 100
+
+
+class ConversationScreen(Screen[None]):
+    """Shows the conversation on the desk, and runs its turns; what the user wants is read by `ChatScreen`."""
+
+    CSS_PATH = "../styles/chat.tcss"
+    AUTO_FOCUS = "#prompt"
+
+    def __init__(self, desk: Desk, first: Sequence[Part] = ()) -> None:
+        """`first` is sent at once."""
+        super().__init__()
+        self.desk = desk
+        self._first = tuple(first)
+        self._cancel: CancelToken | None = None
+        self._hurry: CancelToken | None = None
+        self._welcome = Note("")
+
+    def compose(self) -> ComposeResult:
+        """From top to bottom."""
+        yield Transcript()
+        with Vertical(id="desk"):
+            yield Staged()
+            yield Completion()
+            with Horizontal(id="writing"):
+                yield Static("▎", id="caret-bar")
+                yield Prompt(sends_with_enter=self.desk.config.send_key == "enter")
+            yield StatusLine()
+
+    def on_mount(self) -> None:
+        """Show what is there, and load the model behind it."""
+        self.show_chat()
+        self.call_after_refresh(self._begin)
+
+    # Parts
+
+    @property
+    def transcript(self) -> Transcript:
+        """The conversation."""
+        return self.query_one(Transcript)
+
+    @property
+    def prompt(self) -> Prompt:
+        """Where the user writes."""
+        return self.query_one(Prompt)
+
+    @property
+    def staged(self) -> Staged:
+        """What waits, and what goes with the next prompt."""
+        return self.query_one(Staged)
+
+    # Beginning
+
+    @work(exclusive=True, group="model")
+    async def _begin(self) -> None:
+        """Open the chat and load its model; the user may write meanwhile."""
+        try:
+            async for batch in batches(self.desk.load(CancelToken())):
+                self._show_loading(batch[-1])
+        except HychatError as error:
+            self.tell_error(error)
+        self.refresh_status()
+        self._remember_questions()
+        if self._first:
+            parts, self._first = self._first, ()
+            self.ask(parts)
+
+    @work(thread=True, exclusive=True, group="questions")
+    def _remember_questions(self) -> None:
+        """Let Up go back to what was asked in earlier runs; that there is a history that works is told elsewhere."""
+        if self.desk.config.save and not self.prompt.sent:
+            with suppress(HychatError):
+                questions = self.desk.runtime.history().recent_questions(_QUESTIONS_REMEMBERED)
+                self.app.call_from_thread(self.prompt.remember_all, questions)
+
+    def _show_loading(self, progress: LoadProgress) -> None:
+        text = _("loading {percent:.0f} %").format(percent=100 * progress.fraction)
+        self.query_one(StatusLine).show("device", text)
+
+    # Showing
+
+    def show_chat(self) -> None:
+        """Show the conversation on the desk from its end."""
+        conversation = self.desk.conversation
+        places = places_of(conversation)
+        entries: list[Entry] = [entry_of(message, places[message.id]) for message in conversation.branch()]
+        self._welcome = Note(_("Ask something. What is said here stays on this machine."))
+        self.transcript.show(entries or [self._welcome])
+        self.transcript.follow()
+        self.prompt.placeholder = _("Ask anything · F1 help")
+        self.refresh_status()
+
+    def take_chat(self, message_id: str | None) -> None:
+        """Show another chat, which lies on the desk now, at that message or, without one, at its end; None changes nothing."""
+        if message_id is None:
+            return
+        self.show_chat()
+        self._show_message(message_id)
+
+    def _show_message(self, message_id: str) -> None:
+        for entry in self.transcript.column.entries:
+            if isinstance(entry, Question | Answer) and entry.message and entry.message.id == message_id:
+                self.transcript.go_to(entry)
+
+    def refresh_status(self) -> None:
+        """Tell the settings, the model and the figures anew."""
+        line, desk = self.query_one(StatusLine), self.desk
+        line.show("model", desk.model_name)
+        line.show("device", desk.device, tooltip=desk.devices)
+        style = desk.style
+        line.show("style", style_name(style) if style else _("no style"), is_set=style is not None)
+        line.show("temperature", _("temp {value:g}").format(value=desk.temperature), is_set=desk.has_own_temperature)
+        line.show("think", _("thinks") if desk.thinks else "")
+        used, total = desk.context
+        line.show("context", _meter(used, total) if total else "")
+        line.show("speed", _("{speed:.0f} tokens/s").format(speed=desk.speed) if desk.speed else "")
+
+    def speak_anew(self) -> None:
+        """Say everything in the language that is spoken now."""
+        if self.desk.is_busy:
+            self.refresh_status()
+        else:
+            self.show_chat()
+        self.staged.tell()
+
+    def tell(self, text: str, tone: Tone = Tone.INFO) -> None:
+        """A line of hychat's own in the transcript."""
+        self._add(Note(text, tone))
+
+    def tell_error(self, error: HychatError) -> None:
+        """What went wrong and what to do, in the transcript."""
+        self.tell("\n".join(text for text in (error.message, error.hint) if text), Tone.ERROR)
+
+    def _add(self, *entries: Entry) -> None:
+        shown = self.transcript.column.entries
+        if shown == [self._welcome]:
+            shown = []
+        self.transcript.show([*shown, *entries])
+        self.transcript.follow()
+
+    # Answering
+
+    def ask(self, parts: tuple[Part, ...]) -> None:
+        """Ask now, or as soon as the answer before it is written."""
+        if self.desk.is_busy:
+            self.staged.wait(parts)
+            return
+        self._run_turn(
+            lambda cancel, hurry: self.desk.session.turn(parts, cancel, hurry=hurry), Message(Role.USER, parts)
+        )
+
+    def _run_turn(self, begin: Begin, question: Message | None = None, answer: Answer | None = None) -> None:
+        """Show the question, and write the answer below it, or at the end of one that is there."""
+        if answer is None:
+            answer = Answer()
+            self._add(*([Question(question)] if question else []), answer)
+        self._cancel, self._hurry = CancelToken(), CancelToken()
+        self.desk.is_busy = True
+        self._read_turn(begin(self._cancel, self._hurry), Narrator(answer), question.parts if question else ())
+
+    def compare(self, parts: tuple[Part, ...]) -> None:
+        """Ask once, and show the answers in every style side by side."""
+        comparison = Comparison(tuple(Style))
+        self._add(Question(Message(Role.USER, parts)), comparison)
+        self._cancel = CancelToken()
+        self.desk.is_busy = True
+        events = self.desk.session.compare(parts, tuple(Style), self._cancel)
+        self._read_turn(events, CompareNarrator(comparison), parts)
+
+    @work(group="turn")
+    async def _read_turn(
+        self, events: Iterator[Any], narrator: Narrator | CompareNarrator, asked: Sequence[Part]
+    ) -> None:
+        before = self.desk.conversation
+        try:
+            async for batch in batches(events):
+                notes = narrator.take(batch, self.desk.conversation)
+                self.transcript.changed(narrator.entry)
+                for note in notes:
+                    self._add(note)
+        except HychatError as error:
+            self.tell_error(error)
+        finally:
+            if self.desk.conversation.id != before.id:  # it was compacted
+                self.show_chat()
+                self.tell(self.desk.conversation.system)
+            elif asked and self.desk.conversation.messages == before.messages:
+                self._take_back(asked)  # nothing came of it: no word is lost
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        self.desk.is_busy = False
+        self._settle_question()
+        was_stopped = self._cancel is not None and self._cancel.is_set
+        self._cancel = self._hurry = None
+        self.refresh_status()
+        if was_stopped:
+            self._take_back()
+        elif (parts := self.staged.next()) is not None:
+            self.ask(parts)
+
+    def _settle_question(self) -> None:
+        """Let the question that was just asked know which message it became."""
+        conversation = self.desk.conversation
+        entry = next((each for each in reversed(self.transcript.column.entries) if isinstance(each, Question)), None)
+        question = next((each for each in reversed(conversation.branch()) if each.role is Role.USER), None)
+        if entry is not None and question is not None and entry.message.parts == question.parts:
+            entry.settle(question, place_of(question, conversation))
+            self.transcript.changed(entry)
+
+    def _take_back(self, asked: Sequence[Part] = ()) -> None:
+        """Put what was not asked back into the prompt."""
+        words = self.staged.take_back(asked)
+        if words:
+            self.prompt.set_text(f"{words}\n{self.prompt.text}".strip())
+
+
+def entry_of(message: Message, place: tuple[int, int]) -> Entry:
+    """How a message is shown."""
+    return Question(message, place) if message.role is Role.USER else Answer(message, place)
+
+
+def _meter(used: int, total: int) -> str:
+    return _("context {percent:.0f}%").format(percent=100 * used / total)
