@@ -239,7 +239,7 @@ def test_a_header_that_claims_a_terabyte_is_refused_and_the_file_deleted(hub: Hu
     hub.add(REPOSITORY, {"huge-Q4_0.gguf": with_a_terabyte(tmp_path)})
     refused = models("pull", f"hf:{REPOSITORY}")
     assert refused.code == 4
-    assert "GGUF" in refused.error or "damaged" in refused.error
+    assert "huge-Q4_0.gguf is not whole" in refused.error
     assert not list(hub_cache_folder().rglob("huge*"))
 
 

@@ -34,6 +34,13 @@ def test_the_wheel_holds_the_catalogue(wheel: set[str]) -> None:
     assert {f"hychat/_bundled/gguf/catalogue/{name}" for name in shipped} <= wheel
 
 
+def test_the_wheel_holds_the_themes(wheel: set[str]) -> None:
+    shipped = {path.name for path in (ROOT / "themes").iterdir()}
+
+    assert "README.md" in shipped
+    assert {f"hychat/_bundled/themes/{name}" for name in shipped} <= wheel
+
+
 def test_the_wheel_holds_both_languages(wheel: set[str]) -> None:
     folder = "hychat/messages/locale"
 
@@ -56,4 +63,4 @@ def test_the_sdist_builds_the_same_package(distributions: Path, wheel: set[str])
 
     modules = {name for name in wheel if name.startswith("hychat/") and "_bundled" not in name}
     assert modules <= names
-    assert "gguf/catalogue/starter.yaml" in names
+    assert {"gguf/catalogue/starter.yaml", "themes/night.yaml"} <= names

@@ -7,6 +7,9 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.color import Color as RichColor
+from rich.segment import Segment
+from rich.style import Style
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
@@ -16,17 +19,18 @@ from hychat.domain.errors import ThemeError
 from hychat.engine.echo import EchoEngine
 from hychat.messages import choose_language
 from hychat.paths import bundled, user_themes_folder
+from hychat.tui.app import HychatApp
+from hychat.tui.screens.chat import ChatScreen
 from hychat.tui.themes import (
     AUTO,
     VARIABLES,
-    LoadedTheme,
     default_variables,
     load_theme,
     load_themes,
     name_for_terminal,
     shipped_theme,
 )
-from tests.tui import app_with, ask, chat_of, running, shown, until
+from tests.tui import ask, running, shown, until
 
 SHIPPED: Final = sorted(file.stem for file in bundled("themes").glob("*.yaml"))
 OF_COLOURS: Final = [name for name in SHIPPED if name != "ansi"]
@@ -71,8 +75,20 @@ def derived(theme: Theme) -> dict[str, str]:
 
 def luminance(colour: str) -> float:
     """WCAG's relative luminance."""
-    parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in Color.parse(colour).normalized]
+    parts = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in Color.parse(colour).normalized
+    ]
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def segments(app: HychatApp) -> list[Segment]:
+    """What is on the screen."""
+    return [segment for strip in app.screen._compositor.render_strips() for segment in strip]
+
+
+def painted(app: HychatApp, text: str) -> Style:
+    """The style of a text on the screen."""
+    return next(segment.style or Style() for segment in segments(app) if text in segment.text)
 
 
 def contrast(one: str, other: str) -> float:
@@ -114,7 +130,11 @@ def test_text_has_a_contrast_of_seven(name: str, behind: str) -> None:
 def test_everything_that_is_text_can_be_read(name: str, behind: str) -> None:
     least = 7 if name.startswith("contrast") else 4.5
     colours = derived(load_theme(name).theme)
-    assert {text: contrast(colours[text], colours[behind]) for text in TEXTS if contrast(colours[text], colours[behind]) < least} == {}
+    assert {
+        text: contrast(colours[text], colours[behind])
+        for text in TEXTS
+        if contrast(colours[text], colours[behind]) < least
+    } == {}
 
 
 @pytest.mark.parametrize("name", OF_COLOURS)
@@ -136,19 +156,23 @@ def test_the_terminals_own_colours_stay_its_own() -> None:
     theme = load_theme("ansi").theme
     assert theme.ansi
     assert [name for name, colour in derived(theme).items() if colour.startswith("#")] == []
-    assert {*"blue yellow black white".split()}.isdisjoint(colour.removeprefix("ansi_") for colour in theme.variables.values())
+    assert {"blue", "yellow", "black", "white"}.isdisjoint(
+        colour.removeprefix("ansi_") for colour in theme.variables.values()
+    )
 
 
 def test_the_example_of_the_readme_can_be_read() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", (bundled("themes") / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = re.findall(
+        r"```yaml\n(.*?)```", (bundled("themes") / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     write(example)
     assert load_theme("forest").theme.variables["code-keyword"] == "#9FC5FF"
 
 
 def test_the_readme_tells_every_key_and_variable() -> None:
     told = (bundled("themes") / "README.md").read_text(encoding="utf-8")
+    write("nothing: known\n")
     with pytest.raises(ThemeError) as raised:
-        write("nothing: known\n")
         load_theme("forest")
     keys = raised.value.message.partition("there are: ")[2].rstrip(".").split(", ")
     assert len(keys) == 13
@@ -195,26 +219,26 @@ def test_a_theme_without_a_title_is_called_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("title: {en: High contrast, light}\n" + FOREST.partition("\n")[2], "title.light: there is no such key; there are: en, zh"),
-        (FOREST + "colour: red\n", "colour: there is no such key; there are: title, dark, variables"),
-        (FOREST + "variables: {mutted: red}\n", "variables.mutted: there is no such key; there are: muted"),
-        (FOREST + "variables: [muted]\n", "variables: lines of the form `key: value` expected"),
-        (FOREST + "variables: {muted: 5}\n", "variables.muted: a colour such as"),
-        (forest_with("primary", "nocolour"), "primary: a colour such as"),
-        (forest_with("primary", "#7fd1a0"), "primary: a colour such as"),
-        (forest_with("primary", '"#7fd1a080"'), "primary: a colour such as"),
-        (forest_with("primary", "ansi_orange"), "primary: a colour such as"),
-        (FOREST.replace('panel: "#2a3d31"\n', ""), "panel: a colour such as"),
-        (forest_with("dark", "midnight"), "dark: true or false expected"),
-        (FOREST.replace("dark: true\n", ""), "dark: true or false expected"),
-        (forest_with("title", "[Forest]"), "title: lines of the form"),
-        (forest_with("title", '"a\\e[2Jb"'), "title.en: a text on one line expected"),
-        (forest_with("title", "{zh: 5}"), "title.zh: a text on one line expected"),
+        (forest_with("title", "{en: High contrast, light}"), "title.light cannot be used: there is no such key; there are: en, zh"),
+        (FOREST + "colour: red\n", "colour cannot be used: there is no such key; there are: title, dark, variables"),
+        (FOREST + "variables: {mutted: red}\n", "variables.mutted cannot be used: there is no such key; there are: muted"),
+        (FOREST + "variables: [muted]\n", "variables cannot be used: lines of the form `key: value` expected"),
+        (FOREST + "variables: {muted: 5}\n", "variables.muted cannot be used: a colour such as"),
+        (forest_with("primary", "nocolour"), "primary cannot be used: a colour such as"),
+        (forest_with("primary", "#7fd1a0"), "primary cannot be used: a colour such as"),
+        (forest_with("primary", '"#7fd1a080"'), "primary cannot be used: a colour such as"),
+        (forest_with("primary", "ansi_orange"), "primary cannot be used: a colour such as"),
+        (FOREST.replace('panel: "#2a3d31"\n', ""), "panel cannot be used: a colour such as"),
+        (forest_with("dark", "midnight"), "dark cannot be used: true or false expected"),
+        (FOREST.replace("dark: true\n", ""), "dark cannot be used: true or false expected"),
+        (forest_with("title", "[Forest]"), "title cannot be used: lines of the form"),
+        (forest_with("title", '"a\\e[2Jb"'), "title.en cannot be used: a text on one line expected"),
+        (forest_with("title", "{zh: 5}"), "title.zh cannot be used: a text on one line expected"),
         ("just text\n", "lines of the form `key: value` expected"),
         ("", "lines of the form `key: value` expected"),
         ("a: b: c\n", "not valid YAML: mapping values are not allowed"),
         ("2026-99-99\n", "not valid YAML"),
-        ("a: &a [*a]\n", "not valid YAML"),
+        ("a: &a [*a]\n", "a cannot be used: there is no such key"),
         (FOREST + "#" * 9000, "it is too large for a theme"),
         ("[" * 40_000, "it is too large for a theme"),
         ("[" * 8000 + "]" * 100, "not valid YAML"),
@@ -260,7 +284,7 @@ def test_folders_hidden_files_and_other_files_are_no_themes() -> None:
 def test_a_name_that_there_is_not_is_told_with_those_that_there_are(name: str) -> None:
     with pytest.raises(ThemeError, match="There is no theme") as raised:
         load_theme(name)
-    assert raised.value.hint == "There are: auto, ansi, contrast-light, contrast, night, paper"
+    assert raised.value.hint == "There are: auto, ansi, contrast, contrast-light, night, paper"
 
 
 def test_one_theme_is_read_without_the_others() -> None:
@@ -277,7 +301,9 @@ def test_themes_are_there_without_a_home_folder(monkeypatch: pytest.MonkeyPatch)
     assert load_theme("paper").name == "paper"
 
 
-colours_of_any_kind = st.sampled_from(["ansi_default", "ansi_red", "ansi_bright_white", '"#123456"', "teal", "rgb(1,2,3)"])
+colours_of_any_kind = st.sampled_from(
+    ["ansi_default", "ansi_red", "ansi_bright_white", '"#123456"', "teal", "rgb(1,2,3)"]
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -290,7 +316,10 @@ def test_any_mixture_of_colours_makes_a_theme(values: list[str]) -> None:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(max_size=200) | st.builds(forest_with, st.sampled_from(["title", "dark", "panel"]), st.text(max_size=40)))
+@given(
+    text=st.text(max_size=200)
+    | st.builds(forest_with, st.sampled_from(["title", "dark", "panel"]), st.text(max_size=40))
+)
 def test_whatever_a_file_holds_it_is_a_theme_or_told(text: str) -> None:
     write("").write_bytes(text.encode("utf-8", "surrogatepass"))
     found = load_themes()
@@ -348,13 +377,32 @@ async def test_an_answer_has_the_colours_of_the_theme_that_is_switched_to() -> N
         await ask(pilot, "Why?")
         await until(pilot, lambda: "Sky" in shown(app) and not app.desk.is_busy)
         app.take_theme(load_theme("paper"))
-        await until(pilot, lambda: colour_of(app, "Sky") == "#0b55c4")
+        await until(pilot, lambda: painted(app, "Sky").color == RichColor.parse("#0b55c4"))
 
 
-def colour_of(app: object, text: str) -> str:
-    """What a text is painted in."""
-    strips = chat_of(app).app.screen._compositor.render_strips()  # type: ignore[arg-type]
-    return ""
+async def test_leaving_the_list_looks_as_before_though_the_file_broke_meanwhile() -> None:
+    file = write(FOREST)
+    async with running(config=Config(model="echo", theme="forest")) as (app, pilot):
+        before = app.current_theme
+        file.write_text("nothing: known\n")
+        await pilot.press("f7")
+        await until(pilot, lambda: "High contrast" in shown(app) and str(file)[:20] in shown(app))
+        await pilot.press("down")
+        await until(pilot, lambda: app.theme != "forest")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ChatScreen))
+        assert app.current_theme is before
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+async def test_the_caret_is_the_text_reversed(name: str) -> None:
+    async with running(config=Config(model="echo", theme=name)) as (app, pilot):
+        await pilot.press("x", "left")
+        await until(pilot, lambda: any(segment.text == "x" for segment in segments(app)))
+        caret, text = painted(app, "x"), load_theme(name).theme
+        assert caret.reverse
+        assert caret.color == Color.parse(text.foreground or "").rich_color
+        assert caret.bgcolor == Color.parse(text.background or "").rich_color
 
 
 @pytest.mark.parametrize("name", sorted(BUILTIN_THEMES))
@@ -370,8 +418,11 @@ def test_a_theme_that_was_read_needs_no_defaults() -> None:
 async def test_no_color_leaves_the_terminals_own_colours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     async with running(config=Config(model="echo", theme=name)) as (app, _pilot):
-        for strip in app.screen._compositor.render_strips():
-            for segment in strip:
-                assert segment.style is None or {str(segment.style.color), str(segment.style.bgcolor)} <= {
-                    "None", "Color('default', ColorType.DEFAULT)",
-                }, segment  # fmt: skip
+        colours = {
+            colour
+            for segment in segments(app)
+            if segment.style
+            for colour in (segment.style.color, segment.style.bgcolor)
+        }
+        assert colours <= {None, RichColor.default()}
+        assert any(segment.style and segment.style.reverse for segment in segments(app))

@@ -9,7 +9,7 @@ Layout: huggingface_hub, "Understand caching". Other tools put their models here
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -210,10 +210,18 @@ def remove(cache: Path, repository: str, file: str) -> int:
         OSError: It cannot be deleted.
     """
     folder = repository_folder(cache, repository)
-    pointers = [*(folder / "snapshots").glob(f"*/{_escaped(file)}")]
-    blobs = {pointer.resolve() for pointer in pointers}
-    for pointer in pointers:
-        pointer.unlink()
+    return remove_names(folder, [*(folder / "snapshots").glob(f"*/{_escaped(file)}")])
+
+
+def remove_names(folder: Path, names: Sequence[Path]) -> int:
+    """Delete these names in a repository's snapshots, as `remove` does.
+
+    Raises:
+        OSError: One cannot be deleted.
+    """
+    blobs = {name.resolve() for name in names}
+    for name in names:
+        name.unlink()
     named = {link.resolve() for link in (folder / "snapshots").glob("*/**/*") if link.is_symlink()}
     freed = 0
     for blob in blobs - named:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from hychat.catalogue.cache import OURS, PARTIAL_SUFFIX, cached_path, is_locked, lock_file, place, repository_folder
 from hychat.catalogue.hub import TransientTrouble, file_facts, host_of
 from hychat.catalogue.retry import Wait, until_it_works
-from hychat.domain.errors import DiskFull, DownloadDamaged, ModelDamaged, ModelUnusable
+from hychat.domain.errors import DiskFull, DownloadDamaged, ModelUnusable
 from hychat.domain.model import ModelFile
 from hychat.domain.pull import (
     PullDone,
@@ -218,10 +218,9 @@ def _fetch_content(target: _Target, endpoint: str, wait: Wait) -> Generator[Pull
 def _check_or_delete(partial: Path, check: Check) -> None:
     try:
         check(partial)
-    except ModelUnusable as error:
+    except ModelUnusable:
         partial.unlink()
-        hint = _("Take another file of the model.") if isinstance(error, ModelDamaged) else error.hint
-        raise type(error)(_("{reason} It was deleted again.").format(reason=error.message), hint=hint) from error
+        raise
 
 
 def _stream_to_end(target: _Target, endpoint: str, wait: Wait) -> Generator[PullEvent, None, tuple[str, int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hychat.catalogue import records
-from hychat.catalogue.cache import remove
+from hychat.catalogue.cache import remove_names, repository_folder
 from hychat.catalogue.download import pull
 from hychat.catalogue.find import find, parts_of
 from hychat.catalogue.hub import RemoteFile, repository_files
@@ -16,7 +16,7 @@ from hychat.catalogue.reference import all_parts, choose, is_reference, leaves_i
 from hychat.catalogue.retry import patiently
 from hychat.domain.errors import HubRefused, LicenceNotAccepted, ModelDamaged, ModelRefused, ModelUnusable, UsageError
 from hychat.domain.model import Licence, ModelFile, ModelSpec
-from hychat.domain.pull import PullDone, PullEvent
+from hychat.domain.pull import PullDone, PullEvent, PullStarted
 from hychat.messages import _, ngettext
 
 if TYPE_CHECKING:
@@ -125,18 +125,26 @@ def pull_model(model: Wanted, cache: Path, endpoint: str, *, is_agreed: bool = F
                 name=model.name
             ),
         )
-    fetched: list[ModelFile] = []
-    for number, file in enumerate(model.files):
+    fetched: list[Path] = []
+    for number in range(len(model.files)):
+        has_come = False
         try:
             for event in _pull_file(model, number, cache, endpoint):
+                has_come |= isinstance(event, PullStarted)
                 if isinstance(event, PullDone) and event.sha256:
-                    fetched.append(file)
+                    fetched.append(Path(event.path))
                 yield event
-        except ModelUnusable:
-            if number < model.part_count:  # without its projector a model still writes
-                for part in fetched:
-                    remove(cache, part.repository or "", part.file)
+        except ModelUnusable as error:
+            others = fetched if number < model.part_count else []  # without its projector a model still writes
+            remove_names(repository_folder(cache, model.files[number].repository or ""), others)
+            if others or has_come:
+                raise _deleted(error) from error
             raise
+
+
+def _deleted(error: ModelUnusable) -> ModelUnusable:
+    hint = _("Take another file of the model.") if isinstance(error, ModelDamaged) else error.hint
+    return type(error)(_("{reason} It was deleted again.").format(reason=error.message), hint=hint)
 
 
 def _pull_file(model: Wanted, number: int, cache: Path, endpoint: str) -> Iterator[PullEvent]:

@@ -57,7 +57,7 @@ def open_chat(opening: Opening, flags: Mapping[str, object], spawned: Spawned | 
         if opening.goes_on or opening.resume is not None:
             desk.go_on_with(_conversation(desk.runtime, opening.resume))
         app = HychatApp(desk, parts)
-        exit_code = app.run() or app.return_code or 0
+        exit_code = app.run(mouse=config.mouse) or app.return_code or 0
         if app.failure is not None:
             raise app.failure
         return exit_code

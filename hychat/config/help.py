@@ -26,6 +26,7 @@ _HELP: Final[Mapping[str, Callable[[], str]]] = {
     "offline": lambda: _("Whether no network is used."),
     "theme": lambda: _("How the chat looks on the whole screen; auto takes a dark or a light theme."),
     "send_key": lambda: _("What sends a prompt: with ctrl+j, Enter begins a new line."),
+    "mouse": lambda: _("Whether the chat takes the mouse; false leaves selecting to the terminal."),
     "color": lambda: _("Whether the terminal output is coloured; auto asks the terminal."),
 }
 

@@ -157,6 +157,8 @@ class Config:
     """How the chat looks on the whole screen: the name of a theme; auto takes a dark or a light one, as the terminal is."""
     send_key: Annotated[str, Choice(("enter", "ctrl+j"))] = "enter"
     """What sends a prompt: with ctrl+j, Enter begins a new line."""
+    mouse: Annotated[bool, Truth()] = True
+    """Whether the chat takes the mouse; false leaves it to the terminal, for selecting in its own way."""
     color: Annotated[str, Choice(("auto", "always", "never"))] = "auto"
     """Whether the terminal output is coloured; auto asks the terminal."""
 

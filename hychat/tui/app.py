@@ -7,6 +7,7 @@ from textual import on
 from textual.app import App
 from textual.binding import BindingType
 from textual.filter import LineFilter, NoColor
+from textual.screen import Screen
 
 from hychat.domain.errors import HychatError
 from hychat.domain.message import Part
@@ -66,12 +67,14 @@ class HychatApp(App[int]):
         """NO_COLOR leaves bold and reverse; Textual would paint greys, and the terminal's own colours black on black."""
         return (NoColor(),) if self.no_color else super().get_line_filters()
 
+    def get_default_screen(self) -> Screen[None]:
+        """The chat is the first screen: another below it would cost a tenth of the start."""
+        return ChatScreen(self.desk, self._first)
+
     def on_mount(self) -> None:
-        """Open the chat."""
-        chat = ChatScreen(self.desk, self._first)
-        self.push_screen(chat)
-        if self._theme_trouble is not None:
-            self.call_after_refresh(chat.tell_error, self._theme_trouble)
+        """Say in the chat what was wrong with the theme."""
+        if self._theme_trouble is not None and isinstance(self.screen, ChatScreen):
+            self.screen.call_after_refresh(self.screen.tell_error, self._theme_trouble)
 
     @on(ChatScreen.Wanted)
     def _take_wish(self, event: ChatScreen.Wanted) -> None:
@@ -145,6 +148,13 @@ class HychatApp(App[int]):
         from hychat.paths import config_file
 
         set_value(config_file(), name, text)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy by the terminal, and by a tool of the system where there is one: few terminals allow the first."""
+        from hychat.tui.clipboard import copy_with_tool
+
+        super().copy_to_clipboard(text)
+        self.run_worker(lambda: copy_with_tool(text), thread=True, group="clipboard")
 
     def _fatal_error(self) -> None:
         """Textual would print a traceback; `failure` is told at the command line's border instead."""

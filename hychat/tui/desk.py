@@ -169,12 +169,6 @@ class Desk:
         return f"GPU {layers if offloaded < 0 else min(offloaded, layers)}/{layers}"
 
     @property
-    def devices(self) -> str:
-        """The devices by their names."""
-        model = self._session.model if self._session else None
-        return model.metadata.get("devices", "") if model else ""
-
-    @property
     def style(self) -> Style | None:
         """The manner of the next answer."""
         return self._session.style if self._session else self.config.style

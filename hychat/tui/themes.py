@@ -174,8 +174,8 @@ def _files() -> dict[str, Path]:
     folders = [bundled("themes")]
     with suppress(ConfigError):  # nobody knows of a home folder
         folders.append(user_themes_folder())
-    paths = (path for folder in folders for path in sorted(folder.glob("[!.]*.yaml")))
-    return {path.stem: path for path in paths if path.is_file()}
+    found = {path.stem: path for folder in folders for path in folder.glob("[!.]*.yaml") if path.is_file()}
+    return dict(sorted(found.items()))
 
 
 def _read(path: Path) -> LoadedTheme:

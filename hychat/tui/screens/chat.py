@@ -21,7 +21,7 @@ from hychat.tui.mentions import file_choices, mentioned
 from hychat.tui.screens.conversation import ConversationScreen
 from hychat.tui.widgets.completion import Completion
 from hychat.tui.widgets.prompt import Prompt
-from hychat.tui.widgets.status import StatusPart
+from hychat.tui.widgets.status import StatusLine
 from hychat.tui.widgets.transcript import Transcript
 
 _QUIT_SECONDS: Final = 1.5
@@ -121,8 +121,8 @@ class ChatScreen(ConversationScreen):
         """A key gives a command."""
         self.give(COMMANDS[name])
 
-    @on(StatusPart.Chosen)
-    def _take_click(self, event: StatusPart.Chosen) -> None:
+    @on(StatusLine.Chosen)
+    def _take_click(self, event: StatusLine.Chosen) -> None:
         self.give(COMMANDS[event.command])
 
     def give(self, command: Command, argument: str = "") -> None:

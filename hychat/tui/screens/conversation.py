@@ -139,7 +139,7 @@ class ConversationScreen(Screen[None]):
         """Tell the settings, the model and the figures anew."""
         line, desk = self.query_one(StatusLine), self.desk
         line.show("model", desk.model_name)
-        line.show("device", desk.device, tooltip=desk.devices)
+        line.show("device", desk.device)
         style = desk.style
         line.show("style", style_name(style) if style else _("no style"), is_set=style is not None)
         line.show("temperature", _("temp {value:g}").format(value=desk.temperature), is_set=desk.has_own_temperature)

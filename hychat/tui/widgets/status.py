@@ -1,28 +1,41 @@
 """The line under the prompt: what answers, and how. Each part opens its switch."""
 
 from dataclasses import dataclass
+from typing import ClassVar, Final
 
+from rich.text import Text
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Horizontal
 from textual.message import Message
-from textual.widgets import Static
+from textual.widget import Widget
+
+_COMMANDS: Final = {
+    "model": "model",
+    "device": "model",
+    "style": "style",
+    "temperature": "temperature",
+    "think": "think",
+    "context": "context",
+    "speed": "stats",
+}
+"""The parts from left to right, in order of their weight, each with the command that a click on it gives."""
+_COMMAND: Final = "command"
+_GAP: Final = "   "
 
 
-class StatusPart(Static):
-    """One figure or setting; a click gives its command."""
+class StatusLine(Widget):
+    """Model, device, style, temperature, thinking, context, speed; what does not fit is cut at the right.
+
+    One widget, not one a part: each would cost a millisecond of the start.
+    """
 
     DEFAULT_CSS = """
-    StatusPart {
-        width: auto;
+    StatusLine {
         height: 1;
         color: $muted;
-        padding-right: 3;
-        &.-command:hover { color: $foreground; }
-        &.-set { color: $accent; }
-        &.-empty { display: none; }
+        & .status--set { color: $accent; }
     }
     """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"status--set"}
 
     @dataclass
     class Chosen(Message):
@@ -30,52 +43,32 @@ class StatusPart(Static):
 
         command: str
 
-    def __init__(self, name: str, command: str) -> None:
-        super().__init__("", id=f"status-{name}", markup=False)
-        self._command = command
-        self.add_class("-empty")
-        self.set_class(bool(command), "-command")
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self._parts: dict[str, tuple[str, bool]] = {}
 
-    def show(self, text: str, *, is_set: bool = False, tooltip: str = "") -> None:
-        """Have this text; `is_set` where the user chose it."""
-        self.set_class(not text, "-empty")
-        self.set_class(is_set, "-set")
-        if text != self.content:
-            self.update(text)
-        self.tooltip = tooltip or None
+    def show(self, name: str, text: str, *, is_set: bool = False) -> None:
+        """Have this text in a part, none where it is empty; `is_set` where the user chose it."""
+        if self._parts.get(name) != (text, is_set):
+            self._parts[name] = (text, is_set)
+            self.refresh()
+
+    def render(self) -> Text:
+        """The parts in one line."""
+        line = Text(no_wrap=True, overflow="ellipsis", end="")
+        set_style = self.get_component_rich_style("status--set", partial=True)
+        for name, command in _COMMANDS.items():
+            text, is_set = self._parts.get(name, ("", False))
+            if text:
+                line.append(_GAP if line else "")
+                start = len(line)
+                line.append(text, set_style if is_set else None)
+                line.apply_meta({_COMMAND: command}, start, len(line))
+        return line
 
     def on_click(self, event: events.Click) -> None:
         """Open the switch."""
-        event.stop()
-        if self._command:
-            self.post_message(self.Chosen(self._command))
-
-
-class StatusLine(Horizontal):
-    """Model, device, style, temperature, thinking, context, speed."""
-
-    DEFAULT_CSS = """
-    StatusLine {
-        height: 1;
-    }
-    """
-
-    PARTS = (
-        ("model", "model"),
-        ("device", "model"),
-        ("style", "style"),
-        ("temperature", "temperature"),
-        ("think", "think"),
-        ("context", "context"),
-        ("speed", "stats"),
-    )
-    """Each part with the command that a click on it gives."""
-
-    def compose(self) -> ComposeResult:
-        """The parts, in order of their weight: what does not fit is cut at the right."""
-        for name, command in self.PARTS:
-            yield StatusPart(name, command)
-
-    def show(self, name: str, text: str, *, is_set: bool = False, tooltip: str = "") -> None:
-        """Tell one part."""
-        self.query_one(f"#status-{name}", StatusPart).show(text, is_set=is_set, tooltip=tooltip)
+        command = event.style.meta.get(_COMMAND)
+        if command:
+            event.stop()
+            self.post_message(self.Chosen(command))
