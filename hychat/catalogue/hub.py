@@ -216,6 +216,7 @@ def trouble_with(endpoint: str) -> str:
 def as_our_errors(endpoint: str, file: ModelFile | None = None) -> Iterator[None]:
     """The client's errors as ours."""
     import httpx2
+    from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     host = host_of(endpoint)
@@ -238,6 +239,13 @@ def as_our_errors(endpoint: str, file: ModelFile | None = None) -> Iterator[None
         raise HubUnreachable(
             _("{host} cannot be reached: {reason}.").format(host=host, reason=error),
             hint=_("Check the network and the proxy settings, or take another mirror with --mirror."),
+        ) from error
+    except OSError as error:
+        if error.filename != constants.HF_TOKEN_PATH:
+            raise
+        raise UsageError(
+            _("{file} cannot be read: {reason}.").format(file=error.filename, reason=error.strerror),
+            hint=_("The hub's token may lie there: set HF_HOME to a folder that you may read, or HF_TOKEN_PATH."),
         ) from error
     except UnicodeEncodeError as error:  # of a header, and the only one that the user writes is the token
         raise UsageError(_("HF_TOKEN has letters that no token has."), hint=_("Copy it again, or unset it.")) from error

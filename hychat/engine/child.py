@@ -60,9 +60,11 @@ class Child:
         try:
             return cls(spawn())
         except OSError as error:
+            is_no_program = isinstance(error, PermissionError | FileNotFoundError)
+            other_user = _("This user must be able to run {program}.").format(program=sys.executable)
             raise EngineUnavailable(
                 _("The engine cannot be started: {reason}.").format(reason=error.strerror or error),
-                hint=_("Free some memory or end other programs, then try again."),
+                hint=other_user if is_no_program else _("Free some memory or end other programs, then try again."),
             ) from error
 
     @property

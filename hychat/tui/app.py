@@ -57,7 +57,7 @@ class HychatApp(App[int]):
         self.theme = loaded.name
         for screen in self.screen_stack if self._running else ():
             if isinstance(screen, ChatScreen):
-                screen.transcript.look_anew()
+                self.call_next(screen.transcript.look_anew)  # after Textual's own call, which takes the new styles
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our variables, for Textual's own themes, one of which it has before ours."""

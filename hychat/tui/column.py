@@ -143,16 +143,17 @@ class Column:
         rows = slab.rows or ()
         return rows[place.offset] if place.offset < len(rows) else _EMPTY
 
-    def settle(self, top: int, rows: int) -> int:
+    def settle(self, top: int, rows: int, *, from_below: bool = False) -> int:
         """Lay out what a window of `rows` rows from `top` on shows; where the window begins after that.
 
-        What is laid out may turn out taller than was guessed; the row below stays where the reader sees it.
+        What is laid out may turn out taller than was guessed. `from_below` where the reader comes from the row under
+        `top`: that row then stays under the window's first one.
         """
-        top = self._settle_row(max(0, min(top, self.height - 1)))
+        top = self._settle_row(max(0, min(top, self.height - 1)), from_below=from_below)
         y = top
         while y < min(top + rows, self.height):
             y = self._settle_below(y)
-        return max(0, min(top, self.height - rows))
+        return top if top <= self.height - rows else self.settle_end(rows)
 
     def settle_end(self, rows: int) -> int:
         """Lay out the last rows; where a window begins that shows them."""
@@ -161,12 +162,15 @@ class Column:
             y = self.height - 1
             while y >= max(0, self.height - rows):
                 y = self._settle_above(y)
-        return self.settle(top, rows)
+        return top
 
     # Laying out
 
-    def _settle_row(self, y: int) -> int:
-        """Lay out the slab that a row belongs to; where the row is then, counted from the end of what was laid out."""
+    def _settle_row(self, y: int, *, from_below: bool) -> int:
+        """Lay out the slab that a row belongs to; where the row is then.
+
+        Rows inside what was laid out, and all where the reader comes from below, are counted from its end.
+        """
         while True:
             index = bisect_right(self._ends, y)
             if index >= len(self._stacks):
@@ -176,7 +180,8 @@ class Column:
                 begins = end - stack.height - 1
                 self._take_parts(stack)
                 self._measure()
-                y = y if y <= begins else max(begins, y + self._ends[index] - end)
+                if from_below or y > begins:
+                    y = max(begins, y + self._ends[index] - end)
                 continue
             place = self._place(y)
             if place is None:
@@ -185,7 +190,7 @@ class Column:
             if slab.rows is not None:
                 return y
             grown = self._lay_out(stack, slab)
-            if place.offset:
+            if from_below or place.offset:
                 y = max(y - place.offset, y + grown)
 
     def _settle_below(self, y: int) -> int:

@@ -251,7 +251,7 @@ class ChatScreen(ConversationScreen):
 
     def action_scroll_to_start(self) -> None:
         """To the first message."""
-        self.transcript.scroll_to(y=0, animate=False)
+        self.transcript.to_start()
 
     def action_scroll_to_end(self) -> None:
         """To the last one."""

@@ -211,7 +211,16 @@ class Transcript(ScrollView):
 
     def validate_scroll_y(self, value: float) -> float:
         """Textual's bound, once what comes into view is laid out: it may be taller than was guessed."""
-        return self.column.settle(round(value), self.size.height) if self.size.height else value
+        rows, top = self.size.height, round(value)
+        if not rows:
+            return value
+        is_near = top < self.scroll_y <= top + rows
+        return self.column.settle(top, rows, from_below=is_near)
+
+    def to_start(self) -> None:
+        """Go to the first row."""
+        self._is_following = False
+        self._move_to(0)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """The reader scrolled."""
