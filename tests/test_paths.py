@@ -19,6 +19,7 @@ def test_the_users_files_follow_the_xdg_variables(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind))
     assert paths.config_file() == tmp_path / "CONFIG/hychat/config.yaml"
     assert paths.user_catalogue_folder() == tmp_path / "CONFIG/hychat/catalogue"
+    assert paths.user_themes_folder() == tmp_path / "CONFIG/hychat/themes"
     assert paths.history_file() == tmp_path / "DATA/hychat/history.sqlite3"
     assert paths.cache_folder() == tmp_path / "CACHE/hychat"
     assert paths.log_file() == tmp_path / "STATE/hychat/log/engine.log"

@@ -13,9 +13,8 @@ from rich.style import Style
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
-from hychat import paths
 from hychat.config.schema import Config
-from hychat.domain.errors import ThemeError
+from hychat.domain.errors import ConfigError, ThemeError
 from hychat.engine.echo import EchoEngine
 from hychat.messages import choose_language
 from hychat.paths import bundled, user_themes_folder
@@ -219,7 +218,7 @@ def test_a_theme_without_a_title_is_called_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (forest_with("title", "{en: High contrast, light}"), "title.light cannot be used: there is no such key; there are: en, zh"),
+        (forest_with("title", "{en: Dark, green}"), "title.green cannot be used: there is no such key; there are: en, zh"),
         (FOREST + "colour: red\n", "colour cannot be used: there is no such key; there are: title, dark, variables"),
         (FOREST + "variables: {mutted: red}\n", "variables.mutted cannot be used: there is no such key; there are: muted"),
         (FOREST + "variables: [muted]\n", "variables cannot be used: lines of the form `key: value` expected"),
@@ -294,7 +293,7 @@ def test_one_theme_is_read_without_the_others() -> None:
 
 def test_themes_are_there_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody_knows() -> Path:
-        raise paths.ConfigError("Your home folder is not known.")
+        raise ConfigError("Your home folder is not known.")
 
     monkeypatch.setattr("hychat.tui.themes.user_themes_folder", nobody_knows)
     assert [theme.name for theme in load_themes().loaded] == SHIPPED

@@ -5,9 +5,9 @@ from hychat.domain.model import Licence
 from hychat.messages import _, language
 
 
-def is_agreed(licence: Licence | None) -> bool:
-    """Whether nothing has to be agreed to any more before a download."""
-    return licence is None or not licence.needs_acknowledgement or records.is_accepted(licence.id)
+def must_be_agreed_to(licence: Licence | None) -> bool:
+    """Whether it asks for a yes before the first download, and nobody gave it yet."""
+    return licence is not None and licence.needs_acknowledgement and not records.is_accepted(licence.id)
 
 
 def terms_of(licence: Licence) -> str:

@@ -1,5 +1,6 @@
 """From what a user names to files on this machine that are known to load."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from hychat.catalogue.cache import remove_names, repository_folder
 from hychat.catalogue.download import pull
 from hychat.catalogue.find import find, parts_of
 from hychat.catalogue.hub import RemoteFile, repository_files
+from hychat.catalogue.licence import must_be_agreed_to
 from hychat.catalogue.reference import all_parts, choose, is_reference, leaves_its_folder, read_reference
-from hychat.catalogue.retry import patiently
+from hychat.catalogue.retry import Wait, patiently
 from hychat.domain.errors import HubRefused, LicenceNotAccepted, ModelDamaged, ModelRefused, ModelUnusable, UsageError
 from hychat.domain.model import Licence, ModelFile, ModelSpec
 from hychat.domain.pull import PullDone, PullEvent, PullStarted
@@ -48,7 +50,7 @@ class Wanted:
         return self.spec.licence if self.spec else None
 
 
-def wanted(name: str, endpoint: str) -> Wanted:
+def wanted(name: str, endpoint: str, *, wait: Wait = time.sleep) -> Wanted:
     """What to fetch for a name of the catalogue or of the hub; asks the hub where the name leaves a choice.
 
     Raises:
@@ -58,7 +60,7 @@ def wanted(name: str, endpoint: str) -> Wanted:
         HubUnreachable: The hub cannot be asked.
     """
     if is_reference(name):
-        return _of_the_hub(name, endpoint)
+        return _of_the_hub(name, endpoint, wait)
     spec = find(name)
     file = next((file for file in spec.files if file.repository), None)
     if file is None:
@@ -67,9 +69,9 @@ def wanted(name: str, endpoint: str) -> Wanted:
     return Wanted(spec.name, (*parts_of(file), *extra), spec)
 
 
-def _of_the_hub(name: str, endpoint: str) -> Wanted:
+def _of_the_hub(name: str, endpoint: str, wait: Wait) -> Wanted:
     reference = read_reference(name)
-    commit, files = patiently(lambda: repository_files(reference.repository, None, endpoint), endpoint)
+    commit, files = patiently(lambda: repository_files(reference.repository, None, endpoint), endpoint, wait)
     by_name = {file.name: file for file in files if not leaves_its_folder(file.name)}
     chosen = choose([*by_name], reference.choice)
     if chosen is None:
@@ -105,10 +107,13 @@ def _nothing_chosen(repository: str, choice: str, names: list[str]) -> HubRefuse
     )
 
 
-def pull_model(model: Wanted, cache: Path, endpoint: str, *, is_agreed: bool = False) -> Iterator[PullEvent]:
+def pull_model(
+    model: Wanted, cache: Path, endpoint: str, *, is_agreed: bool = False, wait: Wait = time.sleep
+) -> Iterator[PullEvent]:
     """Fetch all files of a model; each is told by a `PullDone`, the model itself first. Raises as `download.pull` does.
 
-    `is_agreed`: its licence was agreed to just now, whether or not that could be remembered.
+    `is_agreed`: its licence was agreed to just now, whether or not that could be remembered. `wait` is how the time between
+    two tries is spent; what it raises ends the download, and what has come is kept.
 
     Raises:
         LicenceNotAccepted: Its licence must be agreed to first.
@@ -116,7 +121,7 @@ def pull_model(model: Wanted, cache: Path, endpoint: str, *, is_agreed: bool = F
             another tool has put here stays.
     """
     licence = model.licence
-    if licence and licence.needs_acknowledgement and not is_agreed and not records.is_accepted(licence.id):
+    if licence and not is_agreed and must_be_agreed_to(licence):
         raise LicenceNotAccepted(
             _("{name} is under the {licence}, which must be agreed to first.").format(
                 name=model.name, licence=licence.title
@@ -129,7 +134,7 @@ def pull_model(model: Wanted, cache: Path, endpoint: str, *, is_agreed: bool = F
     for number in range(len(model.files)):
         has_come = False
         try:
-            for event in _pull_file(model, number, cache, endpoint):
+            for event in _pull_file(model, number, cache, endpoint, wait):
                 has_come |= isinstance(event, PullStarted)
                 if isinstance(event, PullDone) and event.sha256:
                     fetched.append(Path(event.path))
@@ -147,12 +152,12 @@ def _deleted(error: ModelUnusable) -> ModelUnusable:
     return type(error)(_("{reason} It was deleted again.").format(reason=error.message), hint=hint)
 
 
-def _pull_file(model: Wanted, number: int, cache: Path, endpoint: str) -> Iterator[PullEvent]:
+def _pull_file(model: Wanted, number: int, cache: Path, endpoint: str, wait: Wait) -> Iterator[PullEvent]:
     file = model.files[number]
     repository = file.repository or ""
     recorded = records.known_checksum(repository, file.file)
     check = partial(_check, model, number)
-    for event in pull(file, cache, endpoint=endpoint, recorded_sha256=recorded, check=check):
+    for event in pull(file, cache, endpoint=endpoint, recorded_sha256=recorded, check=check, wait=wait):
         if isinstance(event, PullDone) and event.sha256:
             with suppress(OSError):  # the file counts, not the note
                 records.remember_checksum(repository, file.file, event.sha256)

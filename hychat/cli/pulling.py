@@ -11,14 +11,19 @@ from hychat.catalogue import records
 from hychat.catalogue.download import is_sha256, size
 from hychat.cli.output import Output
 from hychat.cli.stdin import can_ask
+from hychat.cli.wrapping import width_of
 from hychat.domain.model import Licence, ModelFile
 from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted, PullWaiting
 from hychat.domain.text import printable
 from hychat.messages import _, language
 
 _BAR_CELLS: Final = 24
+_LEAST_BAR_CELLS: Final = 4
+_GAP: Final = "  "
 _FRAME_SECONDS: Final = 0.1
 _CLEAR: Final = "\r\x1b[K"
+_WRAP_OFF: Final = "\x1b[?7l"
+_WRAP_ON: Final = "\x1b[?7h"
 
 
 class PullView:
@@ -79,16 +84,24 @@ class PullView:
         if not self._animates or (now - self._painted_at < _FRAME_SECONDS and done_bytes < total_bytes):
             return
         self._painted_at = now
-        cells = _BAR_CELLS * self._most_bytes // max(1, total_bytes)
-        bar = "━" * cells + "─" * (_BAR_CELLS - cells) if self._output.stderr.is_unicode else "#" * cells
         figures = _("{done} of {total}  {speed}/s  {left} left").format(
             done=size(self._most_bytes),
             total=size(total_bytes),
             speed=size(int(self._speed(now, done_bytes))),
             left=self._time_left(now, done_bytes, total_bytes),
         )
-        columns = self._output.stderr.size().columns
-        self._write(_CLEAR + printable(f"{bar}  {figures}")[: max(1, columns - 1)])
+        room = self._output.stderr.size().columns - 1 - width_of(figures)
+        bar = self._bar(min(_BAR_CELLS, room - len(_GAP)), self._most_bytes / max(1, total_bytes))
+        self._write(f"{_CLEAR}{_WRAP_OFF}{bar}{printable(figures)}{_WRAP_ON}")
+
+    def _bar(self, cells: int, share: float) -> str:
+        """None where there is no room for more than the figures."""
+        if cells < _LEAST_BAR_CELLS:
+            return ""
+        done = int(cells * share)
+        return (
+            "━" * done + "─" * (cells - done) if self._output.stderr.is_unicode else f"{'#' * done:<{cells}}"
+        ) + _GAP
 
     def _speed(self, now: float, done_bytes: int) -> float:
         return max(0, done_bytes - self._started_bytes) / max(1e-3, now - self._started_at)

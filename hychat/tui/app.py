@@ -25,6 +25,7 @@ class HychatApp(App[int]):
     TITLE = "hychat"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = []
+    CSS_PATH = "styles/chat.tcss"  # of the default screen Textual reads none
     CSS = """
     Toast { background: $surface; color: $foreground; }
     .text-area--cursor, .input--cursor {

@@ -11,6 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from hychat.domain.choices import Style as Manner
+from hychat.domain.errors import EngineError, HychatError
 from hychat.domain.event import Channel
 from hychat.domain.generation import StopReason
 from hychat.domain.message import FilePart, ImagePart, Message
@@ -363,6 +364,12 @@ class _Muted:
 
 def _in(segments: Iterable[Segment], style: Style) -> Iterator[Segment]:
     return (Segment(text, own + style if own else style) for text, own, _control in segments)
+
+
+def error_text(error: HychatError) -> str:
+    """What went wrong and what to do; of an engine that died without its log, which `hychat doctor` finds."""
+    hint = error.hint.partition("\n")[0] if isinstance(error, EngineError) else error.hint
+    return "\n".join(text for text in (error.message, hint) if text)
 
 
 class Note:

@@ -21,7 +21,7 @@ from hychat.domain.event import (
 from hychat.domain.message import Conversation, Message, Role
 from hychat.messages import _, ngettext
 from hychat.tui.effects import Tone
-from hychat.tui.entries import Answer, Comparison, Note
+from hychat.tui.entries import Answer, Comparison, Note, error_text
 
 
 class Narrator:
@@ -53,7 +53,7 @@ class Narrator:
                     answer.finish(partial, place_of(partial, conversation))
                 else:
                     answer.tell("")
-                yield Note("\n".join(text for text in (error.message, error.hint) if text), Tone.ERROR)
+                yield Note(error_text(error), Tone.ERROR)
             case HistoryDropped() | DataTruncated() | HistoryNotSaved():
                 yield Note(_warning(event), Tone.WARNING)
             case SafetyEvent():

@@ -19,7 +19,7 @@ from hychat.messages import _
 from hychat.tui.column import Entry
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Tone
-from hychat.tui.entries import Answer, Comparison, Note, Question, style_name
+from hychat.tui.entries import Answer, Comparison, Note, Question, error_text, style_name
 from hychat.tui.narrator import CompareNarrator, Narrator, place_of, places_of
 from hychat.tui.turns import batches
 from hychat.tui.widgets.completion import Completion
@@ -37,7 +37,6 @@ _QUESTIONS_REMEMBERED: Final = 100
 class ConversationScreen(Screen[None]):
     """Shows the conversation on the desk, and runs its turns; what the user wants is read by `ChatScreen`."""
 
-    CSS_PATH = "../styles/chat.tcss"
     AUTO_FOCUS = "#prompt"
 
     def __init__(self, desk: Desk, first: Sequence[Part] = ()) -> None:
@@ -162,7 +161,7 @@ class ConversationScreen(Screen[None]):
 
     def tell_error(self, error: HychatError) -> None:
         """What went wrong and what to do, in the transcript."""
-        self.tell("\n".join(text for text in (error.message, error.hint) if text), Tone.ERROR)
+        self.tell(error_text(error), Tone.ERROR)
 
     def _add(self, *entries: Entry) -> None:
         shown = self.transcript.column.entries
