@@ -115,13 +115,13 @@ def test_a_pull_that_nobody_listens_to_brings_the_model(pipe: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("columns", [20, 40, 100])
+@pytest.mark.parametrize("columns", [30, 40, 100])
 def test_the_figures_of_a_download_stay_on_one_row(released: threading.Event, columns: int, language: str) -> None:
     arguments = ["--lang", language, "models", "pull", "hf:owner/slow-GGUF"]
     with Terminal.running(*arguments, columns=columns, env={"NO_COLOR": "1"}) as terminal:
         terminal.wait_for("/s  ")
         (row,) = [row for row in terminal.rows if "/s" in row or "━" in row]
-        assert ("━" in row) == (columns > 20)
+        assert ("━" in row) == (columns > 30)
         released.set()
         assert terminal.end() == 0
 

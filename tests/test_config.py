@@ -461,3 +461,10 @@ def test_set_and_unset_change_the_file() -> None:
 
 def test_set_hands_a_bad_value_to_the_border() -> None:
     assert isinstance(run(app, ["set", "seed", "x"]).exception, ConfigError)
+
+
+def test_a_bottomless_file_is_refused_and_takes_nothing_down(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("model: " + "[" * 40_000)
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load(file, {})

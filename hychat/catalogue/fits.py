@@ -1,8 +1,9 @@
 """Whether a model would run on this machine, told before it is fetched."""
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from hychat.domain.model import ModelSpec
+from hychat.domain.model import ModelFile, ModelSpec
 from hychat.engine.memory import Memory
 from hychat.engine.plan import SHORT_CONTEXT_TOKENS
 
@@ -18,6 +19,7 @@ class Fit(NamedTuple):
 
     needed_bytes: int
     memory_bytes: int
+    """Of the machine, and of its GPUs where they can be used."""
 
     @property
     def is_fitting(self) -> bool:
@@ -25,13 +27,25 @@ class Fit(NamedTuple):
         return self.needed_bytes <= self.memory_bytes * _MEMORY_SHARE
 
 
-def fit(spec: ModelSpec, memory: Memory, device_bytes: int = 0) -> Fit | None:
+def fit(spec: ModelSpec, memory: Memory, gpu_bytes: int = 0) -> Fit | None:
     """None where nobody has said how large the model is. The plan for loading it, made from its header, knows better."""
-    weights = (spec.files[0].bytes if spec.files else None) or _estimated_bytes(spec.parameters_total)
+    weights = _sum(spec.files[:1]) or _estimated_bytes(spec.parameters_total)
     if weights is None:
         return None
+    seeing = _sum([spec.projector]) if spec.projector else 0
     cache = (spec.kv_bytes_per_token or 0) * SHORT_CONTEXT_TOKENS
-    return Fit(weights + cache + _BUFFERS_BYTES, memory.total + device_bytes)
+    return fit_of_size(weights + (seeing or 0) + cache, memory, gpu_bytes)
+
+
+def fit_of_size(weights_bytes: int, memory: Memory, gpu_bytes: int = 0) -> Fit:
+    """Of a model that nothing is known of but the size of its files."""
+    return Fit(weights_bytes + _BUFFERS_BYTES, memory.total + gpu_bytes)
+
+
+def _sum(files: Iterable[ModelFile]) -> int | None:
+    """The size of files together; None where one is not known."""
+    sizes = [file.bytes for file in files]
+    return sum(size or 0 for size in sizes) if sizes and all(sizes) else None
 
 
 def _estimated_bytes(parameters: int | None) -> int | None:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hychat.catalogue.cache import cached_files, hub_cache_folder
-from hychat.catalogue.find import installed_path, known_models
-from hychat.catalogue.fits import Fit, fit
-from hychat.catalogue.reference import PREFIX, is_first_part, is_projector
+from hychat.catalogue.cache import cached_files, cached_path, hub_cache_folder
+from hychat.catalogue.find import installed_path, known_models, parts_of
+from hychat.catalogue.fits import Fit, fit, fit_of_size
+from hychat.catalogue.reference import PREFIX, all_parts, is_first_part, is_projector
 from hychat.domain.model import Licence, ModelSpec
+from hychat.engine.gpus import gpu_memory_bytes
 from hychat.engine.memory import machine_memory
 
 
@@ -37,20 +38,33 @@ class ListedModel:
 
 
 def list_models() -> Iterator[ListedModel]:
-    """The catalogue's models in its order, then what else the cache has.
+    """The catalogue's models in its order, then what else the cache has whole.
 
     Raises:
         CatalogueError: A catalogue file cannot be read.
     """
-    memory = machine_memory()
+    memory, gpu_bytes = machine_memory(), gpu_memory_bytes()
+    cache = hub_cache_folder()
     listed: set[Path] = set()
     for spec in known_models():
         path = installed_path(spec)
         if path:
             listed.add(path)
-        size = path.stat().st_size if path else spec.files[0].bytes
-        yield ListedModel(spec.name, spec.title, path, size, fit(spec, memory), spec)
-    for cached in cached_files(hub_cache_folder()):
-        if cached.path not in listed and is_first_part(cached.file) and not is_projector(cached.file):
-            name = f"{PREFIX}{cached.repository}:{cached.file}"
-            yield ListedModel(name, Path(cached.file).stem, cached.path, cached.bytes, None)
+        size = _installed_bytes(spec, path, cache) if path else spec.files[0].bytes
+        yield ListedModel(spec.name, spec.title, path, size, fit(spec, memory, gpu_bytes), spec)
+    others = {(cached.repository, cached.file): cached for cached in cached_files(cache)}
+    for (repository, file), cached in others.items():
+        parts = [others.get((repository, part)) for part in all_parts(file)]
+        if cached.path in listed or is_projector(file) or not is_first_part(file) or not all(parts):
+            continue
+        size = sum(part.bytes for part in parts if part)
+        name = f"{PREFIX}{repository}:{file}"
+        yield ListedModel(name, Path(file).stem, cached.path, size, fit_of_size(size, memory, gpu_bytes))
+
+
+def _installed_bytes(spec: ModelSpec, first: Path, cache: Path) -> int:
+    """All parts of a model, and what goes with it."""
+    parts = [part for file in spec.files if file.repository for part in parts_of(file)[1:]]
+    extra = [*parts, *([spec.projector] if spec.projector else [])]
+    paths = [first, *filter(None, (cached_path(cache, file) for file in extra))]
+    return sum(path.stat().st_size for path in paths)

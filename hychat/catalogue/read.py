@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from hychat.domain.errors import CatalogueError
 from hychat.domain.generation import TEMPERATURE_RANGE, GenerationSettings
 from hychat.domain.model import Licence, ModelFile, ModelSpec
+from hychat.domain.text import may_be_deep
 from hychat.messages import LANGUAGES, _
 
 _T = TypeVar("_T")
@@ -100,9 +101,10 @@ def _open_licence(spdx_id: str, described: Iterable[str], place: _Place) -> Lice
 def _parsed(text: str, file: str) -> Any:
     import yaml  # 8 ms, only when a model is asked for by name
 
+    loader = yaml.SafeLoader if may_be_deep(text) else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-99-99 is a ValueError
+        return yaml.load(text, loader)  # noqa: S506 - both are safe loaders
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2026-99-99 is a ValueError
         problem = " ".join(str(error).replace('in "<unicode string>", ', "").split())  # on one line
         raise CatalogueError(
             _("{place}: not valid YAML: {problem}.").format(place=file, problem=problem),

@@ -65,6 +65,13 @@ _Resume = Annotated[
 _Interactive = Annotated[
     bool, _asking("-i", "--interactive", help=_("Open the chat on the whole screen, with the question sent."))
 ]
+_Inline = Annotated[
+    bool,
+    _asking(
+        "--inline",
+        help=_("Chat at a plain prompt, not on the whole screen; for a screen reader, set ACCESSIBLE=1."),
+    ),
+]
 _NoSave = Annotated[bool, _asking("-n", "--no-save", help=_("Do not keep this chat."))]
 _TruncateEnd = Annotated[
     Truncate | None,
@@ -170,6 +177,7 @@ def ask(  # noqa: PLR0913 - one parameter an option
     goes_on: _Continue = False,
     resume: _Resume = None,
     interactive: _Interactive = False,
+    inline: _Inline = False,
     no_save: _NoSave = False,
     truncate: _TruncateEnd = None,
     model: _Model = None,
@@ -205,10 +213,13 @@ def ask(  # noqa: PLR0913 - one parameter an option
         "save": False if no_save else None,
     }
     words = " ".join(question or ())
-    if interactive or (not (words or prompt or file or as_json or schema) and _are_terminals()):
+    if interactive or inline or (not (words or prompt or file or as_json or schema) and _are_terminals()):
         from hychat.cli.full_screen import Opening, open_chat
 
-        return open_chat(Opening(words or prompt or "", tuple(file or ()), goes_on, resume), flags, ctx.obj)
+        opening = Opening(
+            words or prompt or "", tuple(file or ()), goes_on, resume, is_inline=inline, shows_thinking=show_thinking
+        )
+        return open_chat(opening, flags, ctx.obj)
     from hychat.cli.answer import Asked, answer
 
     asked = Asked(

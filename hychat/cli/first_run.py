@@ -101,6 +101,7 @@ def _offer(spec: "ModelSpec") -> str:
     from hychat.catalogue.cache import hub_cache_folder
     from hychat.catalogue.download import size
     from hychat.catalogue.fits import fit
+    from hychat.engine.gpus import gpu_memory_bytes
     from hychat.engine.memory import machine_memory
 
     total = spec.files[0].bytes
@@ -110,7 +111,7 @@ def _offer(spec: "ModelSpec") -> str:
         licence=spec.licence.title if spec.licence else _("licence unknown"),
         folder=hub_cache_folder(),
     )
-    fitting = fit(spec, machine_memory())
+    fitting = fit(spec, machine_memory(), gpu_memory_bytes())
     if fitting is None or fitting.is_fitting:
         return text
     return _("{offer}; this machine has too little memory for it").format(offer=text)
@@ -125,9 +126,9 @@ def _fetch(name: str, output: Output, consent: Consent) -> str:
 
     endpoint = hub_endpoint()
     model = wanted(name, endpoint)
-    agree(model.licence, output, accepted=consent.accepts_licence)
+    is_agreed = agree(model.licence, output, accepted=consent.accepts_licence)
     try:
-        PullView(output).show(pull_model(model, hub_cache_folder(), endpoint))
+        PullView(output).show(pull_model(model, hub_cache_folder(), endpoint, is_agreed=is_agreed))
     except (HubUnreachable, LicenceNotAccepted) as error:
         raise type(error)(error.message, hint=f"{error.hint}\n{_without_the_hub()}") from error
     return name

@@ -1,10 +1,12 @@
-"""`hychat` in a terminal, and `hychat -i`: the chat on the whole screen."""
+"""`hychat` in a terminal, `hychat -i` and `hychat --inline`: the chat on the whole screen, or at a plain prompt."""
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from hychat.cli.streams import wants_plain_prompt
 from hychat.config.load import load
 from hychat.domain.errors import ConversationNotFound, UsageError
 from hychat.engine.spawn import Spawned
@@ -12,8 +14,10 @@ from hychat.messages import _
 from hychat.paths import config_file
 
 if TYPE_CHECKING:
+    from hychat.config.schema import Config
     from hychat.domain.message import Conversation, Part
     from hychat.runtime import Runtime
+    from hychat.tui.desk import Desk
 
 
 class Opening(NamedTuple):
@@ -23,6 +27,10 @@ class Opening(NamedTuple):
     files: Sequence[Path] = ()
     goes_on: bool = False
     resume: str | None = None
+    is_inline: bool = False
+    """Whether a plain prompt is wanted."""
+    shows_thinking: bool = False
+    """Whether the plain prompt shows thoughts."""
 
 
 def are_terminals() -> bool:
@@ -43,26 +51,51 @@ def open_chat(opening: Opening, flags: Mapping[str, object], spawned: Spawned | 
     config = load(config_file(), os.environ).over(flags)
     parts = _parts(opening)
     _take_terminal()
+    is_plain = opening.is_inline or wants_plain_prompt(os.environ)
+    goes_on = opening.goes_on or opening.resume is not None
+    if is_plain and not goes_on:
+        config = _with_model(config)
 
     def open_runtime() -> "Runtime":
         from hychat.runtime import Runtime  # 50 ms, while the first frame is on the screen already
 
         return Runtime(config, spawned=spawned)
 
-    from hychat.tui.app import HychatApp
     from hychat.tui.desk import Desk
 
     desk = Desk(config, open_runtime)
     try:
-        if opening.goes_on or opening.resume is not None:
+        if goes_on:
             desk.go_on_with(_conversation(desk.runtime, opening.resume))
-        app = HychatApp(desk, parts)
-        exit_code = app.run(mouse=config.mouse) or app.return_code or 0
-        if app.failure is not None:
-            raise app.failure
-        return exit_code
+        return _chat_inline(desk, parts, opening) if is_plain else _chat_on_screen(desk, parts)
     finally:
         desk.close()
+
+
+def _chat_on_screen(desk: "Desk", parts: "tuple[Part, ...]") -> int:
+    from hychat.tui.app import HychatApp  # brings Textual
+
+    app = HychatApp(desk, parts)
+    exit_code = app.run(mouse=desk.config.mouse) or app.return_code or 0
+    if app.failure is not None:
+        raise app.failure
+    return exit_code
+
+
+def _chat_inline(desk: "Desk", parts: "tuple[Part, ...]", opening: Opening) -> int:
+    from hychat.cli.inline import Repl
+    from hychat.cli.output import Output
+
+    return Repl(desk, Output.of_process(), shows_thinking=opening.shows_thinking).run(parts)
+
+
+def _with_model(config: "Config") -> "Config":
+    """With a model to begin with; where there is none yet, the user chooses one, as before a first question."""
+    from hychat.cli.first_run import model_at_hand
+    from hychat.cli.options import Consent  # brings Typer
+    from hychat.cli.output import Output
+
+    return replace(config, model=model_at_hand(config.model, Output.of_process(), Consent()))
 
 
 def _parts(opening: Opening) -> "tuple[Part, ...]":

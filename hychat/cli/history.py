@@ -66,7 +66,7 @@ def list_(*, limit: _Limit = 20, as_json: _Json = False) -> None:
     if as_json:
         output.json([_summary_as_json(chat) for chat in chats])
     elif chats:
-        output.text("\n".join(_summary_line(chat) for chat in chats))
+        output.text("\n".join(summary_line(chat) for chat in chats))
     else:
         output.note(_("There are no chats yet."))
 
@@ -156,7 +156,8 @@ def _messages(count: int) -> str:
     return ngettext("{count} message", "{count} messages", count).format(count=count)
 
 
-def _summary_line(chat: "ConversationSummary") -> str:
+def summary_line(chat: "ConversationSummary") -> str:
+    """A chat on one line, its id first."""
     return f"{chat.id}  {_local(chat.updated)}  {chat.title}  ({chat.model}, {_messages(chat.message_count)})"
 
 

@@ -74,11 +74,15 @@ class _Row:
 def list_(*, as_json: _Json = False) -> None:
     """Those that are here first."""
     output = Output.of_process()
-    rows = sorted(_rows(), key=lambda row: not row.is_installed)
     if as_json:
-        output.json([row.as_json() for row in rows])
+        output.json([row.as_json() for row in _sorted_rows()])
     else:
-        output.text(_table(rows))
+        output.text(listing())
+
+
+def listing() -> str:
+    """The models as a table, those that are here first."""
+    return _table(_sorted_rows())
 
 
 @app.command(cls=Command, help=_("Fetch a model; goes on where it was stopped."))
@@ -187,35 +191,24 @@ def path(model: Annotated[str | None, _argument(help=_("A model that is here."))
     Output.of_process().text(str(hub_cache_folder()) if model is None else locate(model).path)
 
 
-def _rows() -> Iterable[_Row]:
-    from hychat.catalogue.cache import cached_files, hub_cache_folder
-    from hychat.catalogue.find import installed_path, known_models
-    from hychat.catalogue.fits import fit
-    from hychat.catalogue.reference import is_first_part, is_projector
-    from hychat.engine.memory import machine_memory
+def _sorted_rows() -> list[_Row]:
+    return sorted(_rows(), key=lambda row: not row.is_installed)
 
-    memory = machine_memory()
-    listed: set[Path] = set()
-    for spec in known_models():
-        installed = installed_path(spec)
-        if installed:
-            listed.add(installed)
-        size = installed.stat().st_size if installed else spec.files[0].bytes
-        licence = spec.licence
-        needs = bool(licence and licence.needs_acknowledgement)
+
+def _rows() -> Iterable[_Row]:
+    from hychat.catalogue.listing import list_models
+
+    for model in list_models():
+        licence = model.licence
         yield _Row(
-            spec.name,
-            spec.title,
-            str(installed) if installed else None,
-            size,
-            fit(spec, memory),
+            model.name,
+            model.title,
+            str(model.path) if model.path else None,
+            model.bytes,
+            model.fit,
             licence.title if licence else None,
-            needs,
+            bool(licence and licence.needs_acknowledgement),
         )
-    for cached in cached_files(hub_cache_folder()):
-        if cached.path not in listed and is_first_part(cached.file) and not is_projector(cached.file):
-            name = f"hf:{cached.repository}:{cached.file}"
-            yield _Row(name, Path(cached.file).stem, str(cached.path), cached.bytes, None, None)
 
 
 def _table(rows: Sequence[_Row]) -> str:
@@ -252,7 +245,9 @@ def _fit_in_words(fit: "Fit | None") -> str:
         return "?"
     if fit.is_fitting:
         return _("yes")
-    return _("no: needs {needed}").format(needed=size(fit.needed_bytes))
+    return _("no: needs {needed}, has {present}").format(
+        needed=size(fit.needed_bytes), present=size(fit.memory_bytes)
+    )
 
 
 def _spec(name: str) -> "ModelSpec | None":

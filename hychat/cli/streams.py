@@ -15,6 +15,16 @@ class OutputClosed(Exception):
     """Nobody reads stdout any more (`| head`); the program ends without a word."""
 
 
+def is_accessible(environment: Mapping[str, str]) -> bool:
+    """Whether a screen reader reads along."""
+    return environment.get("ACCESSIBLE", "") not in {"", "0"}
+
+
+def wants_plain_prompt(environment: Mapping[str, str]) -> bool:
+    """Whether a chat on the whole screen cannot be read, or not be drawn."""
+    return is_accessible(environment) or environment.get("TERM") in _TERMINALS_WITHOUT_ESCAPES
+
+
 def fill_closed_descriptors() -> None:
     """Open `/dev/null` as 0, 1 and 2 where they are closed (`>&-`).
 
@@ -34,7 +44,7 @@ class Stream:
         self.is_terminal = file is not None and not file.closed and file.isatty()
         self.has_styles = self.is_terminal and environment.get("TERM") not in _TERMINALS_WITHOUT_ESCAPES
         """Whether it obeys escape sequences."""
-        self.can_animate = self.has_styles and not environment.get("ACCESSIBLE")
+        self.can_animate = self.has_styles and not is_accessible(environment)
         """Whether rows may be painted over; a screen reader would read them again and again."""
         wants_colour = self.has_styles or bool(environment.get("FORCE_COLOR"))
         self.has_colour = wants_colour and not environment.get("NO_COLOR")

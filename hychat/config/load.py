@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hychat.config.schema import KEYS, Config, key_named
 from hychat.domain.errors import ConfigError
+from hychat.domain.text import may_be_deep
 from hychat.messages import _
 
 if TYPE_CHECKING:
@@ -120,9 +121,10 @@ def entries(text: str, file: Path) -> tuple[Entry, ...]:
     """
     import yaml  # 8 ms, only where there is a config file
 
+    loader = yaml.BaseLoader if may_be_deep(text) else getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        root = yaml.compose(text, getattr(yaml, "CBaseLoader", yaml.BaseLoader))
-    except yaml.YAMLError as error:
+        root = yaml.compose(text, loader)
+    except (yaml.YAMLError, RecursionError) as error:
         raise _not_yaml(file, error) from error
     if root is None:
         return ()
@@ -161,7 +163,7 @@ def _refuse_twice(found: tuple[Entry, ...], file: Path) -> None:
             )
 
 
-def _not_yaml(file: Path, error: "YAMLError") -> ConfigError:
+def _not_yaml(file: Path, error: "YAMLError | RecursionError") -> ConfigError:
     mark = getattr(error, "problem_mark", None)
     place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
     parts = [getattr(error, name, None) for name in ("context", "problem", "reason")]

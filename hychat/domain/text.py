@@ -21,3 +21,11 @@ def printable(text: str) -> str:
     `\n`. Every character is judged alone: a stream may be treated piece by piece, cut anywhere.
     """
     return text.translate(_REPLACEMENTS)
+
+
+_MOST_BRACKETS: Final = 2000
+
+
+def may_be_deep(yaml: str) -> bool:
+    """Whether a YAML text may nest so deeply that libyaml's parser takes the process down, which it does from 16,000 on."""
+    return yaml.count("[") + yaml.count("{") + yaml.count("- ") > _MOST_BRACKETS

@@ -1,7 +1,7 @@
 """The Textual application: it puts desk, themes, language and screens together, and does no work of its own."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import App
@@ -13,10 +13,15 @@ from hychat.domain.errors import HychatError
 from hychat.domain.message import Part
 from hychat.messages import choose_language, language, language_of_locale
 from hychat.tui import effects
+from hychat.tui.commands import COMMANDS
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Place
+from hychat.tui.fetching import Fetching, FetchViewer
 from hychat.tui.screens.chat import ChatScreen
 from hychat.tui.themes import LoadedTheme, default_variables, load_theme, shipped_theme
+
+if TYPE_CHECKING:
+    from hychat.tui.screens.models import ModelsScreen
 
 
 class HychatApp(App[int]):
@@ -40,6 +45,7 @@ class HychatApp(App[int]):
         super().__init__()
         self.desk = desk
         self._first = first
+        self.fetching = Fetching(self._fetch_viewers)
         self.animation_level = "none"
         self._theme_trouble: HychatError | None = None
         self._take_first_theme(desk.config.theme)
@@ -79,23 +85,23 @@ class HychatApp(App[int]):
 
     @on(ChatScreen.Wanted)
     def _take_wish(self, event: ChatScreen.Wanted) -> None:
+        chat = self.screen
+        if not isinstance(chat, ChatScreen):
+            return
         match event.effect:
             case effects.Leave():
                 self.exit(0)
             case effects.Go(place):
-                self._go(place)
+                self._go(place, chat)
             case effects.SwitchLanguage(tag):
                 self._speak(tag or ("zh" if language() == "en" else "en"))
             case effects.SwitchTheme(name):
-                self._switch_theme(name)
+                self._switch_theme(name, chat)
             case _:
                 pass
 
-    def _go(self, place: Place) -> None:
+    def _go(self, place: Place, chat: ChatScreen) -> None:
         """Open another screen; what was chosen there is given to the chat."""
-        chat = self.screen
-        if not isinstance(chat, ChatScreen):
-            return
         match place:
             case Place.HELP:
                 from hychat.tui.screens.help import HelpScreen
@@ -113,8 +119,39 @@ class HychatApp(App[int]):
                 from hychat.tui.screens.chats import ChatsScreen
 
                 self.push_screen(ChatsScreen(self.desk), chat.take_chat)
+            case Place.MODELS:
+                self._open_models(chat)
             case _:
                 pass
+
+    # Models
+
+    @on(ChatScreen.ModelMissing)
+    def _begin_with_a_model(self, event: ChatScreen.ModelMissing) -> None:
+        if isinstance(self.screen, ChatScreen):
+            self._open_models(self.screen, event.why)
+
+    def _open_models(self, chat: ChatScreen, missing: str = "") -> None:
+        from hychat.tui.screens.models import ModelsScreen
+
+        self.push_screen(
+            ModelsScreen(self.desk, self.fetching, missing),
+            lambda name: chat.give(COMMANDS["model"], name) if name else None,
+        )
+
+    def on_models_screen_agreed(self, event: "ModelsScreen.Agreed") -> None:
+        """Fetch behind whatever the user does."""
+        self.run_worker(self.fetching.run(event.fetch), group="fetch", exclusive=True)
+
+    def _fetch_viewers(self) -> list[FetchViewer]:
+        from hychat.tui.screens.models import ModelsScreen
+
+        return [screen for screen in self.screen_stack if isinstance(screen, ChatScreen | ModelsScreen)]
+
+    def on_unmount(self) -> None:
+        """Leave a download where it is, to go on another time."""
+        if self.fetching.now is not None:
+            self.fetching.now.stop()
 
     def _taker_of_settings(self, chat: ChatScreen) -> Callable[[bool | None], None]:
         """Look, speak and send as the settings say then; what was typed at the start holds where they did not change."""
@@ -123,7 +160,7 @@ class HychatApp(App[int]):
         def take(_done: bool | None) -> None:
             config = self.desk.config
             if config.theme != before.theme:
-                self._take_first_theme(config.theme)
+                self._wear(config.theme, chat)
             if config.language != before.language:
                 self._speak(language_of_locale() if config.language == "auto" else config.language)
             chat.prompt.sends_with_enter = config.send_key == "enter"
@@ -131,13 +168,21 @@ class HychatApp(App[int]):
 
         return take
 
-    def _switch_theme(self, name: str) -> None:
+    def _switch_theme(self, name: str, chat: ChatScreen) -> None:
+        if self._wear(name, chat):
+            try:
+                self.keep_setting("theme", name)
+            except HychatError as error:
+                chat.tell_error(error)
+
+    def _wear(self, name: str, chat: ChatScreen) -> bool:
+        """Look different; whether that was possible."""
         try:
             self.take_theme(load_theme(name))
-            self.keep_setting("theme", name)
         except HychatError as error:
-            if isinstance(self.screen, ChatScreen):
-                self.screen.tell_error(error)
+            chat.tell_error(error)
+            return False
+        return True
 
     def keep_setting(self, name: str, text: str) -> None:
         """Write a setting into the config file.

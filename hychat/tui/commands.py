@@ -89,8 +89,13 @@ def _clear(desk: Desk, _argument: str) -> Iterator[Effect]:
     yield do.ShowChat()
 
 
-def _chats(_desk: Desk, _argument: str) -> Iterator[Effect]:
-    yield do.Go(Place.CHATS)
+def _chats(desk: Desk, argument: str) -> Iterator[Effect]:
+    """Without an id, all of them."""
+    if not argument:
+        yield do.Go(Place.CHATS)
+        return
+    desk.open(desk.runtime.history().load(argument))
+    yield do.ShowChat()
 
 
 def _rename(desk: Desk, title: str) -> Iterator[Effect]:
@@ -329,7 +334,7 @@ def _styles(_desk: Desk) -> Iterable[str]:
 _ALL: Final = (
     Command("new", Group.CHAT, lambda: _("Begin a new chat"), _new, key="ctrl+n", needs_idle=True),
     Command("chats", Group.CHAT, lambda: _("All chats: search, open, rename, export, delete"), _chats, key="ctrl+r",
-            aliases=("resume", "history"), needs_idle=True),
+            aliases=("resume", "history"), argument="[ID]", needs_idle=True),
     Command("rename", Group.CHAT, lambda: _("Give this chat a title"), _rename, argument="TITLE"),
     Command("fork", Group.CHAT, lambda: _("Go on in a copy of this chat"), _fork, needs_idle=True),
     Command("export", Group.CHAT, lambda: _("Write this chat to a file: .md, .json or .html"), _export,

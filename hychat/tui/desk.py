@@ -153,6 +153,19 @@ class Desk:
         raise UsageError(_("There is no answer yet.") if role is Role.ASSISTANT else _("There is no question yet."))
 
     @property
+    def has_model(self) -> bool:
+        """Whether its model was found on this machine."""
+        return self._session is not None
+
+    @property
+    def has_starter_only(self) -> bool:
+        """Whether the starter answers because nobody named a model, and the one to have is not here."""
+        from hychat.catalogue.find import STARTER
+        from hychat.catalogue.hub import is_offline
+
+        return not self.config.model and self.has_model and self.conversation.model == STARTER and not is_offline()
+
+    @property
     def model_name(self) -> str:
         """What answers."""
         return (self.conversation.model or self.config.model or "").rpartition("/")[2]

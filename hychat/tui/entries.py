@@ -372,6 +372,53 @@ def error_text(error: HychatError) -> str:
     return "\n".join(text for text in (error.message, hint) if text)
 
 
+class Welcome:
+    """What an empty chat says."""
+
+    def guess(self, width: int) -> int:  # noqa: ARG002 - an entry's
+        """As `Entry`."""
+        return len(self.parts())
+
+    def parts(self) -> list[Part]:
+        """As `Entry`."""
+        hints = (
+            ("/", _("commands; F1 lists them with their keys")),
+            ("@", _("a text file before the question")),
+            ("F2", _("models: fetch one, or talk to another")),
+            ("F3 F4", _("style and temperature of the next answer")),
+            ("Ctrl+R", _("earlier chats")),
+        )
+        return [
+            _Lines("hychat", "heading"),
+            _Blank(),
+            _Lines(_("Ask something. What is said here stays on this machine."), "question"),
+            _Blank(),
+            *(_Hint(key, text) for key, text in hints),
+        ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hint:
+    """A key, and what it is for."""
+
+    key: str
+    text: str
+
+    def guess(self, width: int) -> int:
+        return rows_guessed(self.text, width - _HINT_CELLS)
+
+    def rows(self, width: int, looks: Looks) -> list[Row]:
+        rows = wrap([(self.text, looks.muted)], width - _HINT_CELLS)
+        keys = [f"{self.key:{_HINT_CELLS}}", *[" " * _HINT_CELLS] * len(rows)]
+        return [
+            Row((Segment(key, looks.accent), *(Segment(*span) for span in spans)))
+            for key, spans in zip(keys, rows, strict=False)
+        ]
+
+
+_HINT_CELLS: Final = 9
+
+
 class Note:
     """A sentence of hychat's own."""
 

@@ -14,6 +14,7 @@ class Looks:
     markdown: Look = field(default_factory=Look)
     muted: Style = field(default_factory=Style)
     question: Style = field(default_factory=Style)
+    heading: Style = field(default_factory=Style)
     accent: Style = field(default_factory=Style)
     warning: Style = field(default_factory=Style)
     error: Style = field(default_factory=Style)

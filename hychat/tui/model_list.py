@@ -60,7 +60,9 @@ def size_of(count: int | None) -> str:
 def _typed(text: str) -> Iterator[Item]:
     """What was typed, where it names a model by itself."""
     if is_reference(text):
-        yield Item(text, _("Fetch {name}").format(name=text), detail=_("from the hub: hf:owner/repository[:quantization]"))
+        yield Item(
+            text, _("Fetch {name}").format(name=text), detail=_("from the hub: hf:owner/repository[:quantization]")
+        )
     elif is_path(text):
         yield Item(text, _("Use the file {path}").format(path=text), detail=_("a GGUF on this machine"))
 
@@ -104,8 +106,8 @@ def _standing(model: ListedModel, situation: Situation, *, is_first: bool) -> It
         yield _("answers now")
     elif is_first and model.name == DEFAULT and not model.is_installed:
         yield _("recommended")
-    elif is_first:
-        yield _("small, knows English only") if model.is_installed else ""
+    elif is_first and model.is_installed:
+        yield _("small, knows English only")
 
 
 def _detail(model: ListedModel, *, is_first: bool) -> str:

@@ -17,6 +17,7 @@ from hychat.tui.commands import COMMANDS, Command
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Effect
 from hychat.tui.entries import Answer, Question
+from hychat.tui.fetching import Fetch, State
 from hychat.tui.mentions import file_choices, mentioned
 from hychat.tui.screens.conversation import ConversationScreen
 from hychat.tui.widgets.completion import Completion
@@ -197,7 +198,25 @@ class ChatScreen(ConversationScreen):
     def _switch_model(self, name: str) -> None:
         self.desk.switch_model(name)
         self.tell(_("From here on {model} answers.").format(model=name))
+        self.refresh_status()
         self._begin()
+
+    # A model on its way
+
+    def show_fetch(self, fetch: Fetch) -> None:
+        """As `FetchViewer`."""
+        text = _("fetching {percent}").format(percent=fetch.percent) if fetch.is_running else ""
+        self.query_one(StatusLine).show("fetch", text)
+
+    def end_fetch(self, fetch: Fetch) -> None:
+        """As `FetchViewer`; a chat that has no model takes this one."""
+        if fetch.error is not None:
+            self.tell_error(fetch.error)
+        elif fetch.state is State.DONE and not self.desk.has_model:
+            self.give(COMMANDS["model"], fetch.name)
+        elif fetch.state is State.DONE:
+            text = _("{title} is here. To talk to it: /model {name}")
+            self.tell(text.format(title=fetch.title, name=fetch.name))
 
     # Keys
 

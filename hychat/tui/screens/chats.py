@@ -96,16 +96,6 @@ class ChatsScreen(Panel[str]):
 
     # Telling
 
-    def say(self, text: str) -> None:
-        """A line under the list."""
-        self.query_one("#note", Static).add_class("-quiet")
-        self.note(text)
-
-    def tell_error(self, error: HychatError) -> None:
-        """What went wrong and what to do, under the list."""
-        self.query_one("#note", Static).remove_class("-quiet")
-        self.note("\n".join(text for text in (error.message, error.hint) if text))
-
     @contextmanager
     def _errors_told(self) -> Iterator[None]:
         try:

@@ -2,24 +2,26 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.message import Message as TextualMessage
 from textual.screen import Screen
 from textual.widgets import Static
 
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
-from hychat.domain.errors import HychatError
+from hychat.domain.errors import HychatError, ModelNotFound
 from hychat.domain.event import LoadProgress, TurnEvent
 from hychat.domain.message import Message, Part, Role
 from hychat.messages import _
 from hychat.tui.column import Entry
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Tone
-from hychat.tui.entries import Answer, Comparison, Note, Question, error_text, style_name
+from hychat.tui.entries import Answer, Comparison, Note, Question, Welcome, error_text, style_name
 from hychat.tui.narrator import CompareNarrator, Narrator, place_of, places_of
 from hychat.tui.turns import batches
 from hychat.tui.widgets.completion import Completion
@@ -46,7 +48,7 @@ class ConversationScreen(Screen[None]):
         self._first = tuple(first)
         self._cancel: CancelToken | None = None
         self._hurry: CancelToken | None = None
-        self._welcome = Note("")
+        self._welcome = Welcome()
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -62,7 +64,7 @@ class ConversationScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show what is there, and load the model behind it."""
         self.show_chat()
-        self.call_after_refresh(self._begin)
+        self.call_after_refresh(self._begin, is_start=True)
 
     # Parts
 
@@ -84,18 +86,44 @@ class ConversationScreen(Screen[None]):
     # Beginning
 
     @work(exclusive=True, group="model")
-    async def _begin(self) -> None:
+    async def _begin(self, *, is_start: bool = False) -> None:
         """Open the chat and load its model; the user may write meanwhile."""
         try:
             async for batch in batches(self.desk.load(CancelToken())):
                 self._show_loading(batch[-1])
+        except ModelNotFound as error:
+            self._miss_model(error)
         except HychatError as error:
             self.tell_error(error)
         self.refresh_status()
+        if is_start and self.desk.has_starter_only:
+            self._offer_more_than_the_starter()
         self._remember_questions()
         if self._first:
             parts, self._first = self._first, ()
             self.ask(parts)
+
+    @dataclass
+    class ModelMissing(TextualMessage):
+        """There is no model to answer, or one that is only good for a beginning."""
+
+        why: str
+
+    def _miss_model(self, error: ModelNotFound) -> None:
+        """Say what to do, and open the models; not while the user writes."""
+        self.tell_error(error)
+        self.tell(_("F2 shows the models: fetch one, or choose one that is here."))
+        if self._first:
+            parts, self._first = self._first, ()
+            self._take_back(parts)
+        elif not self.prompt.text:
+            self.post_message(self.ModelMissing(error.message))
+
+    def _offer_more_than_the_starter(self) -> None:
+        why = _("No Hunyuan model is here yet, so the small starter answers.")
+        self.tell(f"{why} {_('F2 shows the models.')}")
+        if not (self._first or self.prompt.text):
+            self.post_message(self.ModelMissing(why))
 
     @work(thread=True, exclusive=True, group="questions")
     def _remember_questions(self) -> None:
@@ -116,7 +144,6 @@ class ConversationScreen(Screen[None]):
         conversation = self.desk.conversation
         places = places_of(conversation)
         entries: list[Entry] = [entry_of(message, places[message.id]) for message in conversation.branch()]
-        self._welcome = Note(_("Ask something. What is said here stays on this machine."))
         self.transcript.show(entries or [self._welcome])
         self.transcript.follow()
         self.prompt.placeholder = _("Ask anything · F1 help")
@@ -177,9 +204,15 @@ class ConversationScreen(Screen[None]):
         if self.desk.is_busy:
             self.staged.wait(parts)
             return
-        self._run_turn(
-            lambda cancel, hurry: self.desk.session.turn(parts, cancel, hurry=hurry), Message(Role.USER, parts)
-        )
+        try:
+            session = self.desk.session
+        except HychatError as error:
+            self._take_back(parts)  # no word is lost
+            self.tell_error(error)
+            if isinstance(error, ModelNotFound):
+                self.post_message(self.ModelMissing(error.message))
+            return
+        self._run_turn(lambda cancel, hurry: session.turn(parts, cancel, hurry=hurry), Message(Role.USER, parts))
 
     def _run_turn(self, begin: Begin, question: Message | None = None, answer: Answer | None = None) -> None:
         """Show the question, and write the answer below it, or at the end of one that is there."""
@@ -192,11 +225,12 @@ class ConversationScreen(Screen[None]):
 
     def compare(self, parts: tuple[Part, ...]) -> None:
         """Ask once, and show the answers in every style side by side."""
+        session = self.desk.session
         comparison = Comparison(tuple(Style))
         self._add(Question(Message(Role.USER, parts)), comparison)
         self._cancel = CancelToken()
         self.desk.is_busy = True
-        events = self.desk.session.compare(parts, tuple(Style), self._cancel)
+        events = session.compare(parts, tuple(Style), self._cancel)
         self._read_turn(events, CompareNarrator(comparison), parts)
 
     @work(group="turn")

@@ -10,6 +10,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from hychat.domain.errors import HychatError
 from hychat.tui.widgets.picklist import Item, PickList
 
 _Result = TypeVar("_Result")
@@ -76,6 +77,16 @@ class Panel(Screen[_Result]):
         line = self.query_one("#note", Static)
         line.update(text)
         line.display = bool(text)
+
+    def say(self, text: str) -> None:
+        """A line under the list that is no error."""
+        self.query_one("#note", Static).add_class("-quiet")
+        self.note(text)
+
+    def tell_error(self, error: HychatError) -> None:
+        """What went wrong and what to do, under the list."""
+        self.query_one("#note", Static).remove_class("-quiet")
+        self.note("\n".join(text for text in (error.message, error.hint) if text))
 
     @on(Input.Changed, "#filter")
     def _filter(self, event: Input.Changed) -> None:

@@ -47,6 +47,6 @@ class FetchBar(Widget):
         done = round(cells * self.fraction)
         text.append("━" * done, self.get_component_rich_style("fetch-bar--done", partial=True))
         text.append("━" * (cells - done), left)
-        figures = self.figures if self.figures else f"{100 * self.fraction:.0f} %"
+        figures = self.figures or f"{100 * self.fraction:.0f} %"
         text.append(f"{'  ' if cells else ''}{figures}", left)
         return text

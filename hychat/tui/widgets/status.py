@@ -11,6 +11,7 @@ from textual.widget import Widget
 _COMMANDS: Final = {
     "model": "model",
     "device": "model",
+    "fetch": "model",
     "style": "style",
     "temperature": "temperature",
     "think": "think",
@@ -23,7 +24,7 @@ _GAP: Final = "   "
 
 
 class StatusLine(Widget):
-    """Model, device, style, temperature, thinking, context, speed; what does not fit is cut at the right.
+    """Model, device, download, style, temperature, thinking, context, speed; what does not fit is cut at the right.
 
     One widget, not one a part: each would cost a millisecond of the start.
     """

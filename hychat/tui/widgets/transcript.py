@@ -162,7 +162,7 @@ class Transcript(ScrollView):
                 "Generic.Heading": style["strong"],
             },
         )
-        names = ("muted", "question", "accent", "warning", "error")
+        names = ("muted", "question", "heading", "accent", "warning", "error")
         return Looks(markdown, **{name: style[name] for name in names})
 
     # Geometry
