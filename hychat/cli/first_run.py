@@ -31,7 +31,7 @@ def model_at_hand(name: str | None, output: Output, consent: Consent) -> str:
         return _one_to_begin_with(output, consent)
     may_fetch = (consent.says_yes or can_ask(output)) and not is_offline()
     if may_fetch and (spec := _missing(name)) is not None:
-        output.report(_offer(spec))
+        output.paragraph(_offer(spec))
         if consent.says_yes or ask_yes(_("Fetch it now?"), output):
             _fetch(spec.name, output, consent)
     return name
@@ -80,10 +80,10 @@ def _one_to_begin_with(output: Output, consent: Consent) -> str:
 def _chosen(output: Output, consent: Consent, *, has_starter: bool) -> str:
     """Offer the default with what it costs, and the starter."""
     output.report(_("No Hunyuan model is on this machine yet."))
-    output.report("  1  " + _offer(find(DEFAULT)))
+    output.paragraph(_offer(find(DEFAULT)), "  1  ")
     if has_starter:
         starter = _("Begin with {title}: it is here, small, and knows English only.")
-        output.report("  2  " + starter.format(title=find(STARTER).title))
+        output.paragraph(starter.format(title=find(STARTER).title), "  2  ")
     answer = _asked(_("Your choice (Enter: 1):"), output)
     if has_starter and answer == "2":
         _remember(STARTER)

@@ -19,6 +19,7 @@ from hychat.domain.event import Channel
 from hychat.domain.text import printable
 from hychat.messages import _
 
+_NARROWEST_COLUMNS: Final = 20
 _DIM_ITALIC: Final = "2;3"
 _BOLD_RED: Final = "1;31"
 _YELLOW: Final = "33"
@@ -136,6 +137,17 @@ class Output:
     def report(self, text: str) -> None:
         """Tell what was asked for, such as `--stats`, even when quiet."""
         self._tell(text, Verbosity.QUIET)
+
+    def paragraph(self, text: str, mark: str = "") -> None:
+        """Tell a text in lines that fit the terminal, all under the first one's text; for what nobody copies."""
+        from hychat.cli.wrapping import wrapped
+
+        if not self.stderr.is_terminal:
+            self.report(mark + text)
+            return
+        lines = wrapped(text, max(_NARROWEST_COLUMNS, self.stderr.size().columns - len(mark) - 1))
+        for nth, line in enumerate(lines):
+            self.report((" " * len(mark) if nth else mark) + line)
 
     def note(self, text: str) -> None:
         """Tell what is good to know."""

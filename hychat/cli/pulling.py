@@ -191,7 +191,8 @@ def terms_of(licence: Licence) -> str:
 def _says_yes(licence: Licence, output: Output) -> bool:
     if not can_ask(output):
         return False
-    output.report(terms_of(licence))
+    for line in terms_of(licence).split("\n"):
+        output.paragraph(line)
     return ask_yes(_("Do you agree?"), output)
 
 

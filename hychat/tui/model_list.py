@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hychat.catalogue.cache import hub_cache_folder
 from hychat.catalogue.download import size
 from hychat.catalogue.find import DEFAULT, STARTER, how_to_install, is_path
 from hychat.catalogue.listing import ListedModel
@@ -117,8 +116,6 @@ def _detail(model: ListedModel, *, is_first: bool) -> str:
     if (how := installable(model)) and is_first:
         facts.append(how)
     facts += [_capabilities(model), model.licence.title if model.licence else ""]
-    if is_first and not model.is_installed and not how:
-        facts.append(_("goes into {folder}").format(folder=hub_cache_folder()))
     return " · ".join(filter(None, facts))
 
 

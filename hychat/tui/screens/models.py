@@ -64,7 +64,7 @@ class ModelsScreen(Panel[str]):
         self.query_one("#panel").mount(FetchBar(), before="#note")
         super().on_mount()
         self.say(self._missing)
-        self._read(self._desk.conversation.model or self._desk.config.model or DEFAULT)
+        self._read(self._first_marked)
         if self._fetching.now is not None:
             self.call_after_refresh(self.show_fetch, self._fetching.now)
 
@@ -112,6 +112,12 @@ class ModelsScreen(Panel[str]):
     def _is_fetched(self, name: str) -> bool:
         """Whether it is on its way."""
         return self._fetching.now is not None and self._fetching.now.name == name
+
+    @property
+    def _first_marked(self) -> str:
+        """The model that answers, or should; to begin with, the default."""
+        model = self._desk.config.model if self._missing else self._desk.conversation.model
+        return model or DEFAULT
 
     # The list
 
