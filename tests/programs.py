@@ -217,6 +217,10 @@ class Terminal:
             assert time.monotonic() < ends, f"{text!r} did not come, but {self.written!r}"
             self._read(PATIENCE_SECONDS)
 
+    def wait_for_more(self) -> None:
+        """Read what the program writes next."""
+        self._read(PATIENCE_SECONDS)
+
     def end(self) -> int:
         """Read until the program has ended; its exit code, a signal as a negative number."""
         while self._ends and self._process.poll() is None:

@@ -195,10 +195,11 @@ class Repl:
         with self._stoppable() as cancel:
             events = self._desk.session.compare(parts, tuple(Style), cancel)
             told = Parted(events)
-            for style in Style:
+            for nth, style in enumerate(Style):
+                if nth:
+                    self._end_paragraph()
                 if not self._show(told.of(style), f"{style}:", cancel):
                     break
-                self._end_paragraph()
             for _event in events:  # what is not shown is kept all the same
                 pass
 

@@ -263,9 +263,12 @@ def _set(desk: Desk, argument: str) -> Iterator[Effect]:
     if name in _SHORTCUTS:
         yield from COMMANDS[name].run(desk, value.strip())
         return
-    key = key_named(name, "/set")
     if name not in desk.generation_keys:
-        raise UsageError(_("{key} cannot be set for one chat.").format(key=name), hint=_("Set it for all: /settings"))
+        raise UsageError(
+            _("{key} cannot be set for one chat.").format(key=name),
+            hint=_("These can: {keys}. All others: /settings").format(keys=", ".join(desk.generation_keys)),
+        )
+    key = key_named(name, "/set")
     desk.session.settings = replace(desk.session.settings, **{name: key.read(value.strip(), "/set")})
     yield do.Say(_("{key} is now {value}.").format(key=name, value=value.strip()))
     yield do.Refresh()

@@ -13,11 +13,11 @@ from hychat.catalogue.cache import hub_cache_folder
 from hychat.catalogue.hub import host_of
 from hychat.catalogue.licence import must_be_agreed_to, terms_of
 from hychat.catalogue.pulling import Wanted
-from hychat.domain.text import printable
 from hychat.messages import _
 from hychat.tui.model_list import size_of
 from hychat.tui.screens.panel import Panel
 from hychat.tui.widgets.picklist import Item, PickList
+from hychat.tui.widgets.prose import Prose
 
 _YES = "yes"
 _NO = "no"
@@ -28,9 +28,9 @@ class LicenceScreen(Panel[bool]):
 
     DEFAULT_CSS = """
     LicenceScreen {
-        & #terms { height: auto; max-height: 1fr; margin: 1 0; padding: 0 2; scrollbar-size-vertical: 1; }
-        & #source { color: $muted; }
-        & #licence { margin-top: 1; }
+        & #terms { height: 1fr; margin: 1 0; padding: 0 2; scrollbar-size-vertical: 1; }
+        & #source { color: $muted; margin-bottom: 1; }
+        & #licence { text-style: bold; }
         & PickList { height: 2; }
     }
     """
@@ -51,8 +51,10 @@ class LicenceScreen(Panel[bool]):
         with Vertical(id="panel"):
             yield Static(self.heading(), id="heading", markup=False)
             with VerticalScroll(id="terms", can_focus=False):
-                yield Static(printable(self._source()), id="source", markup=False)
-                yield Static(printable(self._licence()), id="licence", markup=False)
+                yield Prose(self._source(), id="source")
+                title, _break, terms = self._licence().partition("\n")
+                yield Prose(title, id="licence")
+                yield Prose(terms.replace("\n", "\n\n"))
             yield PickList(id="list")
             yield Static(self.keys(), id="keys", markup=False)
 
