@@ -1,5 +1,6 @@
 """The real program in a process of its own: through pipes, as a script calls it, or on a terminal, as a person does."""
 
+import codecs
 import errno
 import fcntl
 import json
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,7 @@ class Terminal:
 
     def __init__(self, arguments: Sequence[str], columns: int, lines: int, env: dict[str, str]) -> None:
         self.screen = FakeTerminal(columns, lines)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._keyboard, terminal = pty.openpty()
         self._descriptor = terminal
         self._ends = [self._keyboard, terminal]
@@ -194,6 +196,17 @@ class Terminal:
         while rows and not rows[-1]:
             rows.pop()
         return rows
+
+    def wait_until_shown(self, text: str) -> None:
+        """Read until the text is on the screen."""
+        self.wait_until(lambda shown: text in shown)
+
+    def wait_until(self, is_so: Callable[[str], bool]) -> None:
+        """Read until something is so of what is on the screen."""
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while not is_so("\n".join(self.screen.display())):
+            assert time.monotonic() < ends, "it did not come; the screen:\n" + "\n".join(self.screen.display())
+            self._read(0.2)
 
     @property
     def has_its_modes_back(self) -> bool:
@@ -253,7 +266,7 @@ class Terminal:
             if error.errno != errno.EIO:
                 raise
             return False
-        self.screen.write(data.decode(errors="replace"))
+        self.screen.write(self._decoder.decode(data))
         return True
 
     def _set_size(self, columns: int, lines: int) -> None:

@@ -32,6 +32,10 @@ class FakeTerminal:
         shown = self._screen.display[: self._screen.cursor.y + 1]
         return [row.rstrip() for row in (*scrolled_off, *shown)]
 
+    def display(self) -> list[str]:
+        """All rows of the screen."""
+        return [row.rstrip() for row in self._screen.display]
+
     def visible_rows(self) -> list[str]:
         """The rows on the screen down to the cursor's."""
         return self.rows()[len(self._screen.history.top) :]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hychat.catalogue.cache import cached_files, cached_path, hub_cache_folder
 from hychat.catalogue.find import installed_path, known_models, parts_of
-from hychat.catalogue.fits import Fit, fit, fit_of_size
+from hychat.catalogue.fits import Fit, files_bytes, fit, fit_of_size
 from hychat.catalogue.reference import PREFIX, all_parts, is_first_part, is_projector
 from hychat.domain.model import Licence, ModelSpec
 from hychat.engine.gpus import gpu_memory_bytes
@@ -50,8 +50,9 @@ def list_models() -> Iterator[ListedModel]:
         path = installed_path(spec)
         if path:
             listed.add(path)
-        size = _installed_bytes(spec, path, cache) if path else spec.files[0].bytes
-        yield ListedModel(spec.name, spec.title, path, size, fit(spec, memory, gpu_bytes), spec)
+        present = _installed_bytes(spec, path, cache) if path else None
+        fitting = fit(spec, memory, gpu_bytes, installed_bytes=present)
+        yield ListedModel(spec.name, spec.title, path, present or files_bytes(spec), fitting, spec)
     others = {(cached.repository, cached.file): cached for cached in cached_files(cache)}
     for (repository, file), cached in others.items():
         parts = [others.get((repository, part)) for part in all_parts(file)]

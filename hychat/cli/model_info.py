@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from hychat.catalogue.download import size
-from hychat.cli.pulling import terms_of
+from hychat.catalogue.licence import terms_of
 from hychat.domain.model import ModelFile, ModelSpec
 from hychat.messages import _
 

@@ -143,35 +143,23 @@ def info(model: _AnyName, *, as_json: _Json = False) -> None:
 @app.command(cls=Command, help=_("Delete models from this machine."))
 def rm(models: _Names, *, yes: _Yes = False) -> None:
     """Says how much room it made. Files outside of the cache are the user's own and stay."""
-    from hychat.catalogue.cache import hub_cache_folder, remove
     from hychat.catalogue.download import size
     from hychat.catalogue.find import locate
-    from hychat.catalogue.records import forget_checksum
+    from hychat.catalogue.removing import files_to_remove, remove_model
     from hychat.cli.pulling import ask_yes
 
     output = Output.of_process()
     for name in models:
         local = locate(name)
-        cache = hub_cache_folder()
-        place = _place_in_cache(Path(local.path), cache)
-        if place is None:
-            raise UsageError(
-                _("{path} was not fetched by hychat; it stays.").format(path=local.path),
-                hint=_("Delete it yourself, or uninstall the package that brought it."),
-            )
+        files_to_remove(local)
         if not yes and not can_ask(output):
             hint = _("To delete without being asked: hychat models rm --yes {name}")
             raise UsageError(_("Nothing was deleted."), hint=hint.format(name=name))
         if not yes and not ask_yes(_("Delete {name}?").format(name=name), output):
             output.note(_("{name} stays.").format(name=name))
             continue
-        repository, files = place
-        freed = sum(remove(cache, repository, file) for file in files)
-        for file in files:
-            forget_checksum(repository, file)
-        if (projector := local.spec.projector) is not None:
-            freed += remove(cache, projector.repository or "", projector.file)
-        output.note(_("Deleted {name}: {size} are free again.").format(name=name, size=size(freed)))
+        freed = size(remove_model(local))
+        output.note(_("Deleted {name}: {size} are free again.").format(name=name, size=freed))
 
 
 @app.command(cls=Command, help=_("Delete partial downloads, and files that no model needs any more."))
@@ -245,9 +233,7 @@ def _fit_in_words(fit: "Fit | None") -> str:
         return "?"
     if fit.is_fitting:
         return _("yes")
-    return _("no: needs {needed}, has {present}").format(
-        needed=size(fit.needed_bytes), present=size(fit.memory_bytes)
-    )
+    return _("no: needs {needed}, has {present}").format(needed=size(fit.needed_bytes), present=size(fit.memory_bytes))
 
 
 def _spec(name: str) -> "ModelSpec | None":
@@ -310,21 +296,11 @@ def _audited(path: str) -> str:
 def _files_of(path: Path, cache: Path) -> "Iterator[Fetched]":
     """The files of a model that was here before: all parts of it, where they lie in the cache."""
     from hychat.catalogue.cache import cached_path
+    from hychat.catalogue.removing import place_in_cache
     from hychat.cli.pulling import Fetched
     from hychat.domain.model import ModelFile
 
-    repository, files = _place_in_cache(path, cache) or (None, [path.name])
+    repository, files = place_in_cache(path, cache) or (None, [path.name])
     for name in files:
         file = ModelFile(file=name, repository=repository)
         yield Fetched(cached_path(cache, file) or path, file)
-
-
-def _place_in_cache(path: Path, cache: Path) -> tuple[str, list[str]] | None:
-    """The repository and the files (all parts) that a path in the cache stands for."""
-    from hychat.catalogue.cache import cached_files
-    from hychat.catalogue.reference import all_parts
-
-    for cached in cached_files(cache):
-        if cached.path == path:
-            return cached.repository, all_parts(cached.file)
-    return None

@@ -9,13 +9,15 @@ from typing import Final, NamedTuple, Self
 
 from hychat.catalogue import records
 from hychat.catalogue.download import is_sha256, size
+from hychat.catalogue.licence import must_be_agreed_to, terms_of
+from hychat.catalogue.pace import Pace
 from hychat.cli.output import Output
 from hychat.cli.stdin import can_ask
 from hychat.cli.wrapping import width_of
 from hychat.domain.model import Licence, ModelFile
 from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted, PullWaiting
 from hychat.domain.text import printable
-from hychat.messages import _, language
+from hychat.messages import _
 
 _BAR_CELLS: Final = 24
 _LEAST_BAR_CELLS: Final = 4
@@ -33,9 +35,7 @@ class PullView:
         self._output = output
         self._animates = output.stderr.can_animate
         self._file = ""
-        self._started_at = 0.0
-        self._started_bytes = 0
-        self._most_bytes = 0
+        self._pace = Pace()
         self._painted_at = 0.0
 
     def show(self, events: Iterator[PullEvent]) -> list[PullDone]:
@@ -71,7 +71,8 @@ class PullView:
 
     def _start(self, file: str, done_bytes: int, total_bytes: int) -> None:
         self._file = file.rpartition("/")[2]
-        self._started_at, self._started_bytes, self._most_bytes = time.monotonic(), done_bytes, done_bytes
+        self._pace = Pace()
+        self._pace.begin(done_bytes, total_bytes)
         if done_bytes:
             message = _("Going on with {file}: {done} of {total} are here.")
             self._note(message.format(file=file, done=size(done_bytes), total=size(total_bytes)))
@@ -80,18 +81,13 @@ class PullView:
 
     def _paint(self, done_bytes: int, total_bytes: int) -> None:
         now = time.monotonic()
-        self._most_bytes = max(self._most_bytes, done_bytes)
+        self._pace.move(done_bytes)
         if not self._animates or (now - self._painted_at < _FRAME_SECONDS and done_bytes < total_bytes):
             return
         self._painted_at = now
-        figures = _("{done} of {total}  {speed}/s  {left} left").format(
-            done=size(self._most_bytes),
-            total=size(total_bytes),
-            speed=size(int(self._speed(now, done_bytes))),
-            left=self._time_left(now, done_bytes, total_bytes),
-        )
+        figures = self._pace.figures()
         room = self._output.stderr.size().columns - 1 - width_of(figures)
-        bar = self._bar(min(_BAR_CELLS, room - len(_GAP)), self._most_bytes / max(1, total_bytes))
+        bar = self._bar(min(_BAR_CELLS, room - len(_GAP)), self._pace.fraction)
         self._write(f"{_CLEAR}{_WRAP_OFF}{bar}{printable(figures)}{_WRAP_ON}")
 
     def _bar(self, cells: int, share: float) -> str:
@@ -102,17 +98,6 @@ class PullView:
         return (
             "━" * done + "─" * (cells - done) if self._output.stderr.is_unicode else f"{'#' * done:<{cells}}"
         ) + _GAP
-
-    def _speed(self, now: float, done_bytes: int) -> float:
-        return max(0, done_bytes - self._started_bytes) / max(1e-3, now - self._started_at)
-
-    def _time_left(self, now: float, done_bytes: int, total_bytes: int) -> str:
-        speed = self._speed(now, done_bytes)
-        if speed < 1:
-            return "–:––"
-        seconds = int((total_bytes - done_bytes) / speed)
-        hours, minutes = divmod(seconds // 60, 60)
-        return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
 
     def _note(self, text: str) -> None:
         self._clear()
@@ -166,7 +151,7 @@ def agree(licence: Licence | None, output: Output, *, accepted: bool) -> bool:
 
     Where nobody can be asked, or the answer is no, nothing is remembered, and the download says what to do.
     """
-    if licence is None or not licence.needs_acknowledgement or records.is_accepted(licence.id):
+    if licence is None or not must_be_agreed_to(licence):
         return True
     if not (accepted or _says_yes(licence, output)):
         return False
@@ -176,16 +161,6 @@ def agree(licence: Licence | None, output: Output, *, accepted: bool) -> bool:
         message = _("That you agreed cannot be remembered ({reason}); you will be asked again.")
         output.warn(message.format(reason=error.strerror or error))
     return True
-
-
-def terms_of(licence: Licence) -> str:
-    """What a licence asks for, in the user's language, with the places where it grants nothing and the link."""
-    lines = [licence.title, licence.terms.get(language()) or licence.terms.get("en", "")]
-    if licence.excluded_regions:
-        lines.append(_("Not granted in: {regions}").format(regions=", ".join(licence.excluded_regions)))
-    if licence.url:
-        lines.append(licence.url)
-    return "\n".join(line.strip() for line in lines if line)
 
 
 def _says_yes(licence: Licence, output: Output) -> bool:

@@ -1,13 +1,16 @@
 """The Textual application: it puts desk, themes, language and screens together, and does no work of its own."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import on
+from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
+from textual.worker import WorkerError
 
 from hychat.domain.errors import HychatError
 from hychat.domain.message import Part
@@ -16,12 +19,16 @@ from hychat.tui import effects
 from hychat.tui.commands import COMMANDS
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Place
+from hychat.tui.ending import hear_signals
 from hychat.tui.fetching import Fetching, FetchViewer
 from hychat.tui.screens.chat import ChatScreen
 from hychat.tui.themes import LoadedTheme, default_variables, load_theme, shipped_theme
 
 if TYPE_CHECKING:
     from hychat.tui.screens.models import ModelsScreen
+
+_PATIENCE_SECONDS: Final = 3.0
+"""How long an answer that was stopped is waited for."""
 
 
 class HychatApp(App[int]):
@@ -79,7 +86,9 @@ class HychatApp(App[int]):
         return ChatScreen(self.desk, self._first)
 
     def on_mount(self) -> None:
-        """Say in the chat what was wrong with the theme."""
+        """Be ready for the end, and say in the chat what was wrong with the theme."""
+        if not self.is_headless:
+            hear_signals(self.leave)
         if self._theme_trouble is not None and isinstance(self.screen, ChatScreen):
             self.screen.call_after_refresh(self.screen.tell_error, self._theme_trouble)
 
@@ -90,7 +99,7 @@ class HychatApp(App[int]):
             return
         match event.effect:
             case effects.Leave():
-                self.exit(0)
+                self.leave(0)
             case effects.Go(place):
                 self._go(place, chat)
             case effects.SwitchLanguage(tag):
@@ -146,7 +155,18 @@ class HychatApp(App[int]):
     def _fetch_viewers(self) -> list[FetchViewer]:
         from hychat.tui.screens.models import ModelsScreen
 
-        return [screen for screen in self.screen_stack if isinstance(screen, ChatScreen | ModelsScreen)]
+        viewers = (screen for screen in self.screen_stack if isinstance(screen, ChatScreen | ModelsScreen))
+        return [viewer for viewer in viewers if viewer.is_mounted]
+
+    @work(group="leaving", exclusive=True)
+    async def leave(self, exit_code: int) -> None:
+        """End; an answer that is being written is stopped first, so that it is kept as far as it came."""
+        with suppress(TimeoutError, WorkerError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                for screen in self.screen_stack:
+                    if isinstance(screen, ChatScreen):
+                        await screen.finish()
+        self.exit(exit_code)
 
     def on_unmount(self) -> None:
         """Leave a download where it is, to go on another time."""

@@ -7,9 +7,9 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Final
 
+from hychat.engine.gpus import told_by
 from hychat.engine.install import CudaVersion
 from hychat.messages import _
 
@@ -19,8 +19,6 @@ _CUDA_RUNTIMES: Final = {11: "libcudart.so.11.0"}
 """Those not named by their major version alone."""
 _SMI_SECONDS: Final = 10.0
 """It wakes sleeping GPUs, which takes a few."""
-
-_KILL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def _told_by_smi() -> NvidiaDriver:
     if program is None:
         return NvidiaDriver(None, None)
     try:
-        code, told = _output_of(program)
+        code, told = told_by([program], _SMI_SECONDS)
     except OSError:
         return NvidiaDriver(None, None)
     except subprocess.TimeoutExpired:
@@ -90,23 +88,3 @@ def _told_by_smi() -> NvidiaDriver:
     return NvidiaDriver(
         driver[1] if driver else None, (int(cuda[1]), int(cuda[2])) if cuda else None, trouble if code else ""
     )
-
-
-def _output_of(program: str) -> tuple[int, str]:
-    """Exit code and output. One that hangs is given up: where its driver hangs, not even SIGKILL may end it.
-
-    Raises:
-        OSError: It cannot be started.
-        subprocess.TimeoutExpired: It hangs.
-    """
-    with TemporaryFile() as told:  # a pipe would stay open as long as anything that it started
-        process = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT)  # noqa: S603 - as the user would type it
-        try:
-            code = process.wait(_SMI_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_KILL_SECONDS)
-            raise
-        told.seek(0)
-        return code, told.read().decode("utf-8", "replace")

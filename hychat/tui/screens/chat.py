@@ -71,10 +71,10 @@ class ChatScreen(ConversationScreen):
             files = [] if isinstance(typed, commands.Typed) else [_file_part(path) for path in mentioned(typed)]
         except HychatError as error:
             if not self._take_completion():
+                self.prompt.put_back(event.text)
                 self.tell_error(error)
             return
         self.prompt.remember(event.text)
-        self.prompt.set_text("")
         if isinstance(typed, commands.Typed):
             self.give(typed.command, typed.argument)
             return

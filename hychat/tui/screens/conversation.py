@@ -254,6 +254,12 @@ class ConversationScreen(Screen[None]):
                 self._take_back(asked)  # nothing came of it: no word is lost
             self._end_turn()
 
+    async def finish(self) -> None:
+        """Stop the answer that is being written, and wait until it is kept."""
+        if self._cancel is not None:
+            self._cancel.set()
+        await self.workers.wait_for_complete([worker for worker in self.workers if worker.group == "turn"])
+
     def _end_turn(self) -> None:
         self.desk.is_busy = False
         self._settle_question()
@@ -278,7 +284,7 @@ class ConversationScreen(Screen[None]):
         """Put what was not asked back into the prompt."""
         words = self.staged.take_back(asked)
         if words:
-            self.prompt.set_text(f"{words}\n{self.prompt.text}".strip())
+            self.prompt.put_back(words)
 
 
 def entry_of(message: Message, place: tuple[int, int]) -> Entry:

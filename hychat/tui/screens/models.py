@@ -51,7 +51,7 @@ class ModelsScreen(Panel[str]):
         self._fetching = fetching
         self._missing = missing
         self._models: tuple[ListedModel, ...] = ()
-        self._name = ""
+        self._marked_name = ""
         """The marked row's."""
         self._removing = ""
         """The model that another Ctrl+X deletes."""
@@ -78,7 +78,7 @@ class ModelsScreen(Panel[str]):
 
     def keys(self) -> str:
         """As `Panel`; for the marked row."""
-        if self._is_fetched(self._name):
+        if self._is_fetched(self._marked_name):
             return _("Ctrl+X: stop the download · Esc: back to the chat, it goes on")
         model = self._marked
         if model is not None and model.is_installed:
@@ -107,7 +107,7 @@ class ModelsScreen(Panel[str]):
 
     @property
     def _marked(self) -> ListedModel | None:
-        return next((model for model in self._models if model.name == self._name), None)
+        return next((model for model in self._models if model.name == self._marked_name), None)
 
     def _is_fetched(self, name: str) -> bool:
         """Whether it is on its way."""
@@ -139,9 +139,9 @@ class ModelsScreen(Panel[str]):
     @on(PickList.Marked)
     def _tell_keys(self) -> None:
         """Tell the keys of the row; what was asked about another one is not meant for it."""
-        self._name = self.list.item.key if self.list.item else ""
+        self._marked_name = self.list.item.key if self.list.item else ""
         self.query_one("#keys", Static).update(self.keys())
-        if self._removing not in {"", self._name}:
+        if self._removing not in {"", self._marked_name}:
             self._removing = ""
             self.say("")
 
@@ -231,7 +231,7 @@ class ModelsScreen(Panel[str]):
     def action_remove(self) -> None:
         """Stop the download of the marked model; else delete it, at the second time."""
         model = self._marked
-        if self._is_fetched(self._name):
+        if self._is_fetched(self._marked_name):
             self._fetching.stop()
         elif model is not None and model.is_installed:
             self._remove(model)

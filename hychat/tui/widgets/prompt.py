@@ -104,7 +104,13 @@ class Prompt(TextArea):
             self.action_delete_left()
             self.insert("\n")
             return
-        self.post_message(self.Sent(self.text))
+        text = self.text
+        self.set_text("")  # at once: what is typed next belongs to the next prompt
+        self.post_message(self.Sent(text))
+
+    def put_back(self, text: str) -> None:
+        """Have a text again that was sent, before what was typed since."""
+        self.set_text("\n".join(filter(None, (text, self.text))))
 
     def remember(self, text: str) -> None:
         """Take what was sent into the list that Up walks through."""
