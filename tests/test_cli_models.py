@@ -110,9 +110,10 @@ def test_the_list_has_every_model_of_the_catalogue_and_says_what_is_here() -> No
 
 
 def test_the_table_says_why_a_model_does_not_fit() -> None:
+    catalogue(LICENSED.replace("tiny-Q8_0.gguf", "tiny-Q8_0.gguf\n        bytes: 900_000_000_000_000"))
     listed = models("list")
     assert listed.code == 0
-    assert "hunyuan-a13b" in listed.out
+    assert "no: needs 900000.3 GB, this machine has" in listed.out
 
 
 def test_info_tells_the_terms_of_a_licence() -> None:
@@ -226,6 +227,13 @@ def test_a_repository_without_a_gguf_says_so(hub: Hub) -> None:
     refused = models("pull", f"hf:{REPOSITORY}")
     assert refused.code == 3
     assert "GGUF" in refused.error
+
+
+def test_a_repository_with_only_a_projector_says_so(hub: Hub, tiny: bytes) -> None:
+    hub.add("owner/sees", {"mmproj-tiny.gguf": tiny})
+    ended = models("pull", "hf:owner/sees")
+    assert ended.code == 3
+    assert "only a projector" in ended.error
 
 
 def test_a_file_that_would_leave_its_folder_is_not_seen(hub: Hub, tiny: bytes) -> None:

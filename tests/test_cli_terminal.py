@@ -42,8 +42,8 @@ def test_a_model_answers_on_a_terminal() -> None:
         assert terminal.screen.is_sane
 
 
-def test_without_a_question_it_says_what_to_type() -> None:
-    with Terminal.running(columns=100) as terminal:
+def test_without_a_question_a_pipe_gets_none_and_it_says_what_to_type() -> None:
+    with Terminal.running(*in_shell("hychat | cat; exit ${PIPESTATUS[0]}"), columns=100) as terminal:
         assert terminal.end() == 2
         assert terminal.rows[0] == "hychat: There is nothing to ask."
         assert 'Give a question: hychat "why is the sky blue?"' in terminal.rows[1]

@@ -13,10 +13,11 @@ from tests.tiny_models import write_hunyuan_dense
 REPOSITORY = "owner/tiny-GGUF"
 QUESTION = ("--max-tokens", "4", "-n", "hello")
 WIDE = 200
+TOO_LARGE = "900_000_000_000_000"
 
 
-def catalogue(*, has_starter: bool = True) -> None:
-    """The default model is one that the tests' hub has."""
+def catalogue(*, has_starter: bool = True, size: str = "null") -> None:
+    """The default model is one that the tests' hub has; a size can be claimed."""
     folder = Path(os.environ["XDG_CONFIG_HOME"]) / "hychat" / "catalogue"
     folder.mkdir(parents=True)
     text = f"""
@@ -30,7 +31,7 @@ models:
     title: Tiny Hunyuan
     architecture: hunyuan-dense
     licence: strict-2026-01-01
-    files: [{{repository: {REPOSITORY}, file: tiny-Q4_0.gguf}}]
+    files: [{{repository: {REPOSITORY}, file: tiny-Q4_0.gguf, bytes: {size}}}]
 """
     if not has_starter:
         text += """
@@ -110,6 +111,56 @@ def test_the_starter_can_be_chosen_once_and_for_all() -> None:
         assert "choice" not in terminal.written
 
 
+def test_the_offer_tells_what_memory_the_default_needs() -> None:
+    with Terminal.running(*QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Your choice (Enter: 1")
+        assert "Memory: needs" in terminal.written
+
+
+def test_no_line_of_the_offer_breaks_inside_a_word() -> None:
+    with Terminal.running(*QUESTION, columns=60, lines=18) as terminal:
+        terminal.wait_for("Your choice")
+        told = " ".join(row.strip() for row in terminal.rows)
+        assert "Tencent Hunyuan Community License Agreement" in told
+        assert "it is here, small, and knows English only." in told
+
+
+def test_where_the_default_is_too_large_enter_takes_the_starter(hub: Hub) -> None:
+    catalogue(size=TOO_LARGE)
+    with Terminal.running(*QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Your choice (Enter: 2")
+        assert "Too little memory" in terminal.written
+        terminal.type("\n")
+        assert terminal.end() == 0
+    assert not hub.requests
+
+
+def test_where_nothing_fits_enter_chooses_nothing_and_the_way_to_the_starter_is_told(hub: Hub) -> None:
+    catalogue(has_starter=False, size=TOO_LARGE)
+    with Terminal.running(*QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Your choice")
+        assert "hychat[starter]" in terminal.written
+        terminal.type("\nq\n")
+        assert terminal.end() == 3
+    assert not hub.requests
+
+
+def test_what_is_no_choice_is_asked_again() -> None:
+    with Terminal.running(*QUESTION, columns=WIDE) as terminal:
+        terminal.wait_for("Your choice")
+        terminal.type("7\n2\n")
+        assert terminal.end() == 0
+        assert terminal.written.count("Your choice") == 2
+
+
+def test_a_yes_does_not_fetch_what_is_too_large_where_the_starter_is_here(hub: Hub) -> None:
+    catalogue(size=TOO_LARGE)
+    answered = run_hychat("--yes", "--accept-licence", *QUESTION)
+    assert answered.code == 0
+    assert "Too little memory" in answered.error
+    assert not hub.requests
+
+
 def test_where_the_hub_cannot_be_reached_the_way_to_the_starter_is_told() -> None:
     catalogue(has_starter=False)
     with (
@@ -157,6 +208,7 @@ def test_offline_a_terminal_is_answered_by_the_starter() -> None:
     with Terminal.running("--offline", *QUESTION, columns=WIDE) as terminal:
         assert terminal.end() == 0
         assert "choice" not in terminal.written
+        assert "When you are online again: hychat models pull hunyuan-0.5b" in terminal.written
 
 
 def test_a_yes_fetches_and_answers_in_a_pipe_where_the_licence_is_accepted_too(hub: Hub) -> None:

@@ -373,7 +373,7 @@ async def test_one_download_at_a_time(hub: Hub) -> None:
         await choose(app, pilot, DEFAULT)
         await until(pilot, lambda: "One download at a time" in shown(app))
         gate.set()
-        await until(pilot, lambda: is_here("free"))
+        await until(pilot, lambda: "Free Model is here." in shown(app))
 
 
 # Trouble

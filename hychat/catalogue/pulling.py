@@ -14,7 +14,7 @@ from hychat.catalogue.download import pull
 from hychat.catalogue.find import find, parts_of
 from hychat.catalogue.hub import RemoteFile, repository_files
 from hychat.catalogue.licence import must_be_agreed_to
-from hychat.catalogue.reference import all_parts, choose, is_reference, leaves_its_folder, read_reference
+from hychat.catalogue.reference import all_parts, choose, is_projector, is_reference, leaves_its_folder, read_reference
 from hychat.catalogue.retry import Wait, patiently
 from hychat.domain.errors import HubRefused, LicenceNotAccepted, ModelDamaged, ModelRefused, ModelUnusable, UsageError
 from hychat.domain.model import Licence, ModelFile, ModelSpec
@@ -96,6 +96,13 @@ def _nothing_chosen(repository: str, choice: str, names: list[str]) -> HubRefuse
         return HubRefused(
             _("{repository} has no GGUF file.").format(repository=repository),
             hint=_("llama.cpp reads GGUF; look for a repository whose name ends in -GGUF."),
+        )
+    if all(map(is_projector, names)):
+        return HubRefused(
+            _("{repository} has no model, only a projector (mmproj), which lets a model see images.").format(
+                repository=repository
+            ),
+            hint=_("Look for the repository that has the model as well."),
         )
     shown = ", ".join(names[:_MOST_NAMES_SHOWN])
     message = _("{repository} has no file {choice}.") if choice else _("{repository} has several models.")

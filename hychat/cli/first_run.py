@@ -13,11 +13,15 @@ from hychat.domain.errors import HubUnreachable, LicenceNotAccepted, ModelNotFou
 from hychat.messages import _
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hychat.domain.model import ModelSpec
 
 
-_NOTHING: Final = "-"
-"""What Ctrl+D chooses."""
+_NONE: Final = "q"
+"""What Ctrl+D types as well."""
+_INDENT: Final = "     "
+_FETCHING: Final = f"hychat models pull {DEFAULT}"
 
 
 def model_at_hand(name: str | None, output: Output, consent: Consent) -> str:
@@ -31,7 +35,7 @@ def model_at_hand(name: str | None, output: Output, consent: Consent) -> str:
         return _one_to_begin_with(output, consent)
     may_fetch = (consent.says_yes or can_ask(output)) and not is_offline()
     if may_fetch and (spec := _missing(name)) is not None:
-        output.paragraph(_offer(spec))
+        _tell_offer(spec, output)
         if consent.says_yes or ask_yes(_("Fetch it now?"), output):
             _fetch(spec.name, output, consent)
     return name
@@ -56,65 +60,82 @@ def _one_to_begin_with(output: Output, consent: Consent) -> str:
     if is_installed(DEFAULT):
         return DEFAULT
     has_starter = is_installed(STARTER)
-    if consent.says_yes and not is_offline():
-        output.report(_offer(find(DEFAULT)))
+    may_fetch = not is_offline()
+    if may_fetch and consent.says_yes and (_tell_offer(find(DEFAULT), output) or not has_starter):
         return _fetch(DEFAULT, output, consent)
-    if can_ask(output) and not is_offline():
+    if may_fetch and not consent.says_yes and can_ask(output):
         return _chosen(output, consent, has_starter=has_starter)
     if has_starter:
-        output.note(
-            _("No Hunyuan model is here yet, so the small starter answers. To fetch one: {command}").format(
-                command=f"hychat models pull {DEFAULT}"
-            )
-        )
+        output.note(_("No Hunyuan model is here yet, so the small starter answers."))
+        output.note(_how_to_fetch_it())
         return STARTER
     if is_offline():
-        later = _("When you are online again: {command}").format(command=f"hychat models pull {DEFAULT}")
-        raise ModelNotFound(_("No model is on this machine yet."), hint=f"{later}\n{_without_the_hub()}")
+        raise ModelNotFound(_("No model is on this machine yet."), hint=f"{_how_to_fetch_it()}\n{_without_the_hub()}")
     raise ModelNotFound(
         _("No model is on this machine yet."),
-        hint=_("Fetch one with: {command}").format(command=f"hychat models pull {DEFAULT} --accept-licence"),
+        hint=_("Fetch one with: {command}").format(command=f"{_FETCHING} --accept-licence"),
     )
 
 
+def _how_to_fetch_it() -> str:
+    later = _("When you are online again: {command}") if is_offline() else _("Fetch one with: {command}")
+    return later.format(command=_FETCHING)
+
+
 def _chosen(output: Output, consent: Consent, *, has_starter: bool) -> str:
-    """Offer the default with what it costs, and the starter."""
+    """Offer the default with what it costs, and the starter, which Enter takes where the default is too large."""
     output.report(_("No Hunyuan model is on this machine yet."))
-    output.paragraph(_offer(find(DEFAULT)), "  1  ")
+    choices = {"1": DEFAULT}
+    is_fitting = _tell_offer(find(DEFAULT), output, "  1  ")
     if has_starter:
+        choices["2"] = STARTER
         starter = _("Begin with {title}: it is here, small, and knows English only.")
         output.paragraph(starter.format(title=find(STARTER).title), "  2  ")
-    answer = _asked(_("Your choice (Enter: 1):"), output)
-    if has_starter and answer == "2":
+    elif not is_fitting:
+        output.paragraph(_("A smaller model begins on less memory."), _INDENT)
+        output.report(_INDENT + how_to_install(find(STARTER)))
+    name = _choice(choices, "1" if is_fitting else "2", output)
+    if name == STARTER:
         _remember(STARTER)
         return STARTER
-    if answer not in {"", "1"}:
-        raise ModelNotFound(
-            _("No model was chosen."),
-            hint=_("Later: {command}").format(command=f"hychat models pull {DEFAULT}"),
-        )
-    return _fetch(DEFAULT, output, consent)
+    return _fetch(name, output, consent)
 
 
-def _offer(spec: "ModelSpec") -> str:
-    """What fetching it means."""
+def _choice(names: "Mapping[str, str]", recommended: str, output: Output) -> str:
+    """The name behind the number that is typed; Enter is the recommended one's, where that is among them.
+
+    Raises:
+        ModelNotFound: The user wants none of them.
+    """
+    question = _("Your choice (Enter: {number}, q: none):") if recommended in names else _("Your choice (q: none):")
+    while (answer := _asked(question.format(number=recommended), output)) != _NONE:
+        if (name := names.get(answer or recommended)) is not None:
+            return name
+    raise ModelNotFound(_("No model was chosen."), hint=_("Later: {command}").format(command=_FETCHING))
+
+
+def _tell_offer(spec: "ModelSpec", output: Output, mark: str = "") -> bool:
+    """What fetching a model means, and what memory it needs; whether there is as much, as far as that is known."""
     from hychat.catalogue.cache import hub_cache_folder
     from hychat.catalogue.download import size
-    from hychat.catalogue.fits import fit
+    from hychat.catalogue.fits import files_bytes, fit
     from hychat.engine.gpus import gpu_memory_bytes
     from hychat.engine.memory import machine_memory
 
-    total = spec.files[0].bytes
+    total = files_bytes(spec)
     text = _("Fetch {title} ({size}, {licence}) into {folder}").format(
         title=spec.title,
         size=size(total) if total else _("size unknown"),
         licence=spec.licence.title if spec.licence else _("licence unknown"),
         folder=hub_cache_folder(),
     )
+    output.paragraph(text, mark)
     fitting = fit(spec, machine_memory(), gpu_memory_bytes())
-    if fitting is None or fitting.is_fitting:
-        return text
-    return _("{offer}; this machine has too little memory for it").format(offer=text)
+    if fitting is None:
+        return True
+    memory = _("Memory: {figures}.") if fitting.is_fitting else _("Too little memory: {figures}.")
+    output.paragraph(memory.format(figures=fitting.in_words()), " " * len(mark))
+    return fitting.is_fitting
 
 
 def _fetch(name: str, output: Output, consent: Consent) -> str:
@@ -137,9 +158,8 @@ def _fetch(name: str, output: Output, consent: Consent) -> str:
 def _without_the_hub() -> str:
     if is_installed(STARTER):
         return _("Without it, a small model answers: hychat -m starter")
-    return _("Without the hub, or without that licence, a small model begins. {how}").format(
-        how=how_to_install(find(STARTER))
-    )
+    begin = _("Without the hub, or without that licence, a small model begins.")
+    return f"{begin}\n{how_to_install(find(STARTER))}"
 
 
 def _remember(name: str) -> None:
@@ -153,4 +173,4 @@ def _remember(name: str) -> None:
 def _asked(question: str, output: Output) -> str:
     output.stderr.write(f"{question} ")
     line = sys.stdin.readline()
-    return line.strip() if line else _NOTHING
+    return line.strip().lower() if line else _NONE

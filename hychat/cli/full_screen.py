@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hychat.cli.streams import wants_plain_prompt
 from hychat.config.load import load
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hychat.domain.message import Conversation, Part
     from hychat.runtime import Runtime
     from hychat.tui.desk import Desk
+
+BROWSER_DRIVER: Final = "hychat.tui.browser:BrowserDriver"
+"""The value of TEXTUAL_DRIVER in a process of `hychat web`, which speaks with a browser instead of a terminal."""
 
 
 class Opening(NamedTuple):
@@ -49,9 +52,11 @@ def open_chat(opening: Opening, flags: Mapping[str, object], spawned: Spawned | 
         ConversationNotFound: There is no such chat to go on with.
     """
     config = load(config_file(), os.environ).over(flags)
-    parts = _parts(opening)
-    _take_terminal()
-    is_plain = opening.is_inline or wants_plain_prompt(os.environ)
+    is_served = os.environ.get("TEXTUAL_DRIVER") == BROWSER_DRIVER
+    parts = () if is_served else _parts(opening)
+    if not is_served:
+        _take_terminal()
+    is_plain = not is_served and (opening.is_inline or wants_plain_prompt(os.environ))
     goes_on = opening.goes_on or opening.resume is not None
     if is_plain and not goes_on:
         config = _with_model(config)

@@ -65,6 +65,8 @@ class _Row:
             "bytes": self.bytes,
             "fits": self.fit.is_fitting if self.fit else None,
             "needs_memory_bytes": self.fit.needed_bytes if self.fit else None,
+            "memory_bytes": self.fit.memory_bytes if self.fit else None,
+            "gpu_memory_bytes": self.fit.gpu_bytes if self.fit else None,
             "licence": self.licence,
             "licence_needs_acknowledgement": self.needs_acknowledgement,
         }
@@ -227,13 +229,9 @@ def _width(text: str) -> int:
 
 
 def _fit_in_words(fit: "Fit | None") -> str:
-    from hychat.catalogue.download import size
-
     if fit is None:
         return "?"
-    if fit.is_fitting:
-        return _("yes")
-    return _("no: needs {needed}, has {present}").format(needed=size(fit.needed_bytes), present=size(fit.memory_bytes))
+    return _("yes") if fit.is_fitting else _("no: {reason}").format(reason=fit.in_words())
 
 
 def _spec(name: str) -> "ModelSpec | None":

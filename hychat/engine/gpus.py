@@ -26,10 +26,12 @@ def gpu_memory_bytes() -> int:
     program = shutil.which("nvidia-smi") if is_usable else None
     if program is None:
         return 0
-    with suppress(OSError, subprocess.TimeoutExpired, ValueError):
+    try:
         code, told = told_by([program, *_QUERY], _PATIENCE_SECONDS)
-        return sum(int(line) << 20 for line in told.splitlines()) if code == 0 else 0  # told in MiB
-    return 0
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    mebibytes = [int(line) for line in told.split("\n") if line.strip().isdecimal()] if code == 0 else []
+    return sum(mebibytes) << 20
 
 
 def backend_libraries() -> list[str]:

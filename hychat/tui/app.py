@@ -156,7 +156,7 @@ class HychatApp(App[int]):
         from hychat.tui.screens.models import ModelsScreen
 
         viewers = (screen for screen in self.screen_stack if isinstance(screen, ChatScreen | ModelsScreen))
-        return [viewer for viewer in viewers if viewer.is_mounted]
+        return [viewer for viewer in viewers if viewer.is_mounted and viewer.is_running]
 
     @work(group="leaving", exclusive=True)
     async def leave(self, exit_code: int) -> None:

@@ -160,10 +160,12 @@ class Desk:
     @property
     def has_starter_only(self) -> bool:
         """Whether the starter answers because nobody named a model, and the one to have is not here."""
+        if self.config.model or not self.has_model:
+            return False
         from hychat.catalogue.find import STARTER
         from hychat.catalogue.hub import is_offline
 
-        return not self.config.model and self.has_model and self.conversation.model == STARTER and not is_offline()
+        return self.conversation.model == STARTER and not is_offline()
 
     @property
     def model_name(self) -> str:

@@ -121,7 +121,7 @@ class ConversationScreen(Screen[None]):
 
     def _offer_more_than_the_starter(self) -> None:
         why = _("No Hunyuan model is here yet, so the small starter answers.")
-        self.tell(f"{why} {_('F2 shows the models.')}")
+        self.tell("\n".join((why, _("F2 shows the models."))))
         if not (self._first or self.prompt.text):
             self.post_message(self.ModelMissing(why))
 
