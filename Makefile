@@ -29,6 +29,9 @@ test: ## Behaviour
 trials: ## Long runs of many random cases
 	$(PYTHON) -m pytest -m trial -s --timeout 1800
 
+snapshots: ## Keep the chat's pictures as they are now; look at them before you hand them in
+	HYCHAT_SNAPSHOTS=1 $(PYTHON) -m pytest tests/test_tui_snapshots.py
+
 bench: ## Speed and memory, as ratios; on a quiet machine
 	$(PYTHON) -m tests.bench
 
@@ -45,4 +48,4 @@ messages: ## Bring the message catalogues up to date with the code
 	done
 	$(BIN)pybabel -q compile --domain hychat -d $(LOCALES)
 
-.PHONY: help setup check lint types layers test trials bench format messages
+.PHONY: help setup check lint types layers test trials snapshots bench format messages

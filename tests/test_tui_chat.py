@@ -13,6 +13,7 @@ from hychat.domain.message import FilePart, Role, TextPart
 from hychat.engine.echo import EchoEngine
 from hychat.paths import user_themes_folder
 from hychat.tui.app import HychatApp
+from hychat.tui.commands import COMMANDS
 from tests.tui import ask, chat_of, running, shown, until
 
 
@@ -294,3 +295,14 @@ async def test_up_goes_back_to_what_was_asked_in_earlier_runs() -> None:
         await until(pilot, lambda: bool(chat_of(app).prompt.sent))
         await pilot.press("up")
         assert chat_of(app).prompt.text == "from another day"
+
+
+async def test_leaving_in_the_middle_of_an_answer_keeps_what_was_written() -> None:
+    async with running(EchoEngine([["half an answer", Event()]])) as (app, pilot):
+        await ask(pilot, "go on")
+        await until(pilot, lambda: "half an answer" in shown(app))
+        chat_of(app).give(COMMANDS["exit"])
+        await until(pilot, lambda: app._exit)
+        last = app.desk.runtime.history().latest()
+        assert last is not None
+        assert [message.text for message in last.messages] == ["go on", "half an answer"]

@@ -1,6 +1,7 @@
 """The chat in a browser's page: what textual-serve's driver lacks for its process to end with the page, and with the server."""
 
 import os
+from functools import partial
 from typing import Any
 
 from textual.drivers.web_driver import WebDriver
@@ -14,7 +15,7 @@ class BrowserDriver(WebDriver):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As Textual calls it."""
         super().__init__(*arguments, **options)
-        self._write = self._write_whole
+        self._write = partial(_write_whole, self.fileno)
 
     def on_meta(self, packet_type: str, payload: dict[str, object]) -> None:
         """A page that is closed ends the chat as the user would: the answer is kept as far as it came."""
@@ -32,12 +33,13 @@ class BrowserDriver(WebDriver):
         if isinstance(self._app, HychatApp):
             self._app.call_later(self._app.leave, 0)
 
-    def _write_whole(self, data: bytes) -> int:
-        """A signal may cut a write into a pipe short; where the server is gone, nobody reads."""
-        left = memoryview(data)
-        try:
-            while left:
-                left = left[os.write(self.fileno, left) :]
-        except BrokenPipeError:
-            pass
-        return len(data)
+
+def _write_whole(descriptor: int, data: bytes) -> int:
+    """A signal may cut a write into a pipe short; where the server is gone, nobody reads."""
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except BrokenPipeError:
+        pass
+    return len(data)

@@ -246,13 +246,12 @@ class ConversationScreen(Screen[None]):
                     self._add(note)
         except HychatError as error:
             self.tell_error(error)
-        finally:
-            if self.desk.conversation.id != before.id:  # it was compacted
-                self.show_chat()
-                self.tell(self.desk.conversation.system)
-            elif asked and self.desk.conversation.messages == before.messages:
-                self._take_back(asked)  # nothing came of it: no word is lost
-            self._end_turn()
+        if self.desk.conversation.id != before.id:  # it was compacted
+            self.show_chat()
+            self.tell(self.desk.conversation.system)
+        elif asked and self.desk.conversation.messages == before.messages:
+            self._take_back(asked)  # nothing came of it: no word is lost
+        self._end_turn()
 
     async def finish(self) -> None:
         """Stop the answer that is being written, and wait until it is kept."""
