@@ -60,12 +60,15 @@ class _Lines:
         return [Row([Segment(*span) for span in spans], self.is_marked, self.is_band) for spans in found]
 
 
+Fact = tuple[tuple[str, tuple[str, ...]], ...]
+"""Texts that belong together, each with what a click on it does; nothing where that is empty."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Meta:
     """One row of small facts, some of which do something when they are clicked."""
 
-    texts: tuple[tuple[str, tuple[str, ...]], ...]
-    """Each with its action; an empty one does nothing."""
+    facts: tuple[Fact, ...]
     is_spaced: bool = False
     """Whether an empty row goes before it."""
 
@@ -74,10 +77,12 @@ class _Meta:
 
     def rows(self, width: int, looks: Looks) -> list[Row]:
         segments: list[Segment] = []
-        for text, action in self.texts:
+        for fact in self.facts:
             if segments:
                 segments.append(Segment("  ·  ", looks.muted))
-            segments.append(Segment(text, doing(looks.accent, *action) if action else looks.muted))
+            segments += [
+                Segment(text, doing(looks.accent, *action) if action else looks.muted) for text, action in fact
+            ]
         cut = Segment.adjust_line_length(segments, width, pad=False)
         return [*([Row()] if self.is_spaced else ()), Row(tuple(cut))]
 
@@ -180,7 +185,7 @@ class Question:
         if self.message.text:
             parts.append(_Lines(self.message.text, "question", is_marked=True, is_band=True))
         if self._place[1] > 1:
-            parts.append(_Meta(_walk(self.message, self._place)))
+            parts.append(_Meta((_walk(self.message, self._place),)))
         return parts
 
 
@@ -189,10 +194,10 @@ def _size_of(part: FilePart | ImagePart) -> str:
     return _("{count} characters").format(count=f"{characters:,}") if characters else ""
 
 
-def _walk(message: Message, place: tuple[int, int]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _walk(message: Message, place: tuple[int, int]) -> Fact:
     """`‹ 2/3 ›`: to the version before and the one after."""
     nth, count = place
-    return (("‹", ("walk", message.id, "-1")), (f"{nth}/{count}", ()), ("›", ("walk", message.id, "1")))
+    return (("‹", ("walk", message.id, "-1")), (f" {nth}/{count} ", ()), ("›", ("walk", message.id, "1")))
 
 
 class Answer:
@@ -298,25 +303,25 @@ class Answer:
             seconds = self.message.thought_seconds
         label = _("Thought") if is_done else _("Thinking")
         label = f"{label} · {seconds:.0f} s" if seconds is not None else label
-        yield _Meta(((f"{'▾' if self._is_open else '▸'} {label}", ("thought",)),))
+        yield _Meta((((f"{'▾' if self._is_open else '▸'} {label}", ("thought",)),),))
         if self._is_open:
             for part in thought:
                 yield _Muted(part)
 
-    def _facts(self, message: Message) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _facts(self, message: Message) -> Iterator[Fact]:
         if self._place[1] > 1:
-            yield from _walk(message, self._place)
+            yield _walk(message, self._place)
         if message.style is not None:
-            yield style_name(message.style), ()
+            yield ((style_name(message.style), ()),)
         if message.receipt is not None:
             settings, usage = message.receipt.settings, message.receipt.usage
             if settings.temperature is not None:
-                yield f"{settings.temperature:g}", ()
+                yield ((f"{settings.temperature:g}", ()),)
             if usage.decode_tokens_per_second:
-                yield _("{speed:.0f} tokens/s").format(speed=usage.decode_tokens_per_second), ()
+                yield ((_("{speed:.0f} tokens/s").format(speed=usage.decode_tokens_per_second), ()),)
         if (ended := _ending(message.stop)) is not None:
-            yield ended, ()
-            yield _("continue"), ("continue",)
+            yield ((ended, ()),)
+            yield ((_("continue"), ("continue",)),)
 
 
 def style_name(style: str) -> str:

@@ -27,8 +27,10 @@ from hychat.tui.entries import Answer, Comparison, Note, error_text
 class Narrator:
     """Writes one answer."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *, is_compared: bool = False) -> None:
+        """What is compared stands beside its other versions, and need not lead to them."""
         self.entry = answer
+        self._is_compared = is_compared
         self._thought_began: float | None = None
         answer.tell(_("…"))
 
@@ -47,10 +49,10 @@ class Narrator:
                 self._time(channel)
                 answer.take(text, channel)
             case TurnFinished(message):
-                answer.finish(message, place_of(message, conversation))
+                answer.finish(message, self._place(message, conversation))
             case TurnFailed(error, partial):
                 if partial is not None:
-                    answer.finish(partial, place_of(partial, conversation))
+                    answer.finish(partial, self._place(partial, conversation))
                 else:
                     answer.tell("")
                 yield Note(error_text(error), Tone.ERROR)
@@ -60,6 +62,9 @@ class Narrator:
                 pass
             case _:
                 assert_never(event)
+
+    def _place(self, message: Message, conversation: Conversation) -> tuple[int, int]:
+        return (1, 1) if self._is_compared else place_of(message, conversation)
 
     def _time(self, channel: Channel) -> None:
         """Tell how long the thought takes."""
@@ -89,7 +94,7 @@ class CompareNarrator:
 
     def __init__(self, comparison: Comparison) -> None:
         self.entry = comparison
-        self._narrators = {style: Narrator(answer) for style, answer in comparison.answers.items()}
+        self._narrators = {style: Narrator(answer, is_compared=True) for style, answer in comparison.answers.items()}
 
     def take(self, events: Iterable[tuple[Style, TurnEvent]], conversation: Conversation) -> list[Note]:
         """As a narrator's."""

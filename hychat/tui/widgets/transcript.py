@@ -179,7 +179,9 @@ class Transcript(ScrollView):
     @property
     def left(self) -> int:
         """Cells before the margin."""
-        return max(0, (self._width - self._text_width) // 2 - MARGIN_CELLS)
+        return max(
+            0, (self.size.width - self._text_width) // 2 - MARGIN_CELLS
+        )  # as the prompt below, which has no scroll bar
 
     def on_resize(self, _event: events.Resize) -> None:
         """Lay out at the new width."""
