@@ -32,6 +32,10 @@ trials: ## Long runs of many random cases
 snapshots: ## Keep the chat's pictures as they are now; look at them before you hand them in
 	HYCHAT_SNAPSHOTS=1 $(PYTHON) -m pytest tests/test_tui_snapshots.py
 
+screenshots: ## Draw the README's pictures anew, from real runs
+	$(PYTHON) -m tests.pictures.make
+	$(PYTHON) -m tests.pictures.chat
+
 bench: ## Speed and memory, as ratios; on a quiet machine
 	$(PYTHON) -m tests.bench
 
@@ -48,4 +52,4 @@ messages: ## Bring the message catalogues up to date with the code
 	done
 	$(BIN)pybabel -q compile --domain hychat -d $(LOCALES)
 
-.PHONY: help setup check lint types layers test trials snapshots bench format messages
+.PHONY: help setup check lint types layers test trials snapshots screenshots bench format messages

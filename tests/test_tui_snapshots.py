@@ -23,6 +23,7 @@ from hychat.history.store import HistoryStore
 from hychat.messages import choose_language
 from hychat.paths import history_file, private_folder
 from hychat.tui.app import HychatApp
+from tests.pictures.make import without_web_font
 from tests.tui import ask, running, shown, until
 
 FOLDER = Path(__file__).parent / "snapshots"
@@ -172,7 +173,7 @@ async def test_it_looks_as_it_did(case: Case, monkeypatch: pytest.MonkeyPatch, t
     async with running(engine, Config(model="echo", theme=case.theme), case.size) as (app, pilot):
         await case.act(app, pilot)
         await pilot.pause(0.1)
-        picture = app.export_screenshot(title="hychat", simplify=True)
+        picture = without_web_font(app.export_screenshot(title="hychat", simplify=True))
         app.desk.is_busy = False
     kept = FOLDER / f"{case.name}.svg"
     if IS_ACCEPTING:

@@ -13,7 +13,7 @@ from hychat.tui.app import HychatApp
 from hychat.tui.desk import Desk
 from hychat.tui.screens.chat import ChatScreen
 
-_MOST_STEPS = 500
+_MOST_STEPS = 2000
 
 
 async def until(pilot: Pilot[int], is_so: Callable[[], bool]) -> None:

@@ -4,6 +4,7 @@ import os
 from functools import partial
 from typing import Any
 
+from textual import events
 from textual.drivers.web_driver import WebDriver
 
 from hychat.tui.app import HychatApp
@@ -16,6 +17,11 @@ class BrowserDriver(WebDriver):
         """As Textual calls it."""
         super().__init__(*arguments, **options)
         self._write = partial(_write_whole, self.fileno)
+
+    def start_application_mode(self) -> None:
+        """Begin with the focus, which a page has when something is typed into it; textual-serve tells it too early."""
+        super().start_application_mode()
+        self._app.call_later(self._app.post_message, events.AppFocus())
 
     def on_meta(self, packet_type: str, payload: dict[str, object]) -> None:
         """A page that is closed ends the chat as the user would: the answer is kept as far as it came."""

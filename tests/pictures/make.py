@@ -50,7 +50,12 @@ def main() -> None:
         console.print(as_seen(run(arguments, piped)))
         console.print()
     svg = console.export_svg(title="hychat")
-    _PICTURE.write_text(_WEB_FONT.sub("", svg), encoding="utf-8")
+    _PICTURE.write_text(without_web_font(svg), encoding="utf-8")
+
+
+def without_web_font(svg: str) -> str:
+    """The picture in whatever font is here: the one that rich and Textual name lies on another host."""
+    return _WEB_FONT.sub("", svg)
 
 
 def as_seen(output: str) -> Text:

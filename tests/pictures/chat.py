@@ -1,0 +1,86 @@
+"""Draws the README's pictures of the chat from real runs with the starter model.
+
+`python -m tests.pictures.chat` writes `chat.svg`, `chat-paper.svg` and `compare.svg` beside this file.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hychat.config.schema import Config
+from hychat.domain.choices import Style
+from hychat.messages import choose_language
+from hychat.runtime import Runtime
+from hychat.tui.app import HychatApp
+from hychat.tui.desk import Desk
+from tests.pictures.make import without_web_font
+from tests.tui import ask, until
+
+_FOLDER: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One picture."""
+
+    name: str
+    typed: Sequence[str]
+    config: Config
+    size: tuple[int, int]
+    language: str = "en"
+
+
+_SCENES: Final = (
+    Scene(
+        "chat",
+        ["Give me three tips for better sleep.", "Write a Python function that adds two numbers."],
+        Config(model="starter", seed=1, max_tokens=120, style=Style.FRIENDLY, save=False, theme="night"),
+        (96, 34),
+    ),
+    Scene(
+        "chat-paper",
+        ["Write a haiku about autumn in Kunming."],
+        Config(model="starter", seed=3, max_tokens=80, save=False, theme="paper"),
+        (96, 20),
+        "zh",
+    ),
+    Scene(
+        "compare",
+        ["/compare How do I begin to learn to swim?"],
+        Config(model="starter", seed=2, max_tokens=60, save=False, theme="night"),
+        (112, 24),
+    ),
+)
+
+
+async def _draw(scene: Scene) -> None:
+    choose_language(scene.language)
+    app = HychatApp(Desk(scene.config, lambda: Runtime(scene.config)))
+    async with app.run_test(size=scene.size) as pilot:
+        for text in scene.typed:
+            before = len(app.desk.conversation.messages)
+            await ask(pilot, text)
+            await until(
+                pilot,
+                lambda: len(app.desk.conversation.messages) > before + 1 and not app.desk.is_busy,  # noqa: B023 - at once
+            )
+        await pilot.pause(0.2)
+        picture = without_web_font(app.export_screenshot(title="hychat", simplify=True))
+        (_FOLDER / f"{scene.name}.svg").write_text(picture, encoding="utf-8")
+        app.desk.close()
+
+
+def main() -> None:
+    """Draw them all, in a home folder of their own."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["HOME"] = home
+        for scene in _SCENES:
+            asyncio.run(_draw(scene))
+
+
+if __name__ == "__main__":
+    main()
