@@ -1,5 +1,6 @@
 """`hychat web`: what a browser gets, and what is left when it goes."""
 
+import asyncio
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from hychat.domain.errors import UsageError
 from tests.programs import PATIENCE_SECONDS, children_of, run_hychat, started, wait_until_gone
 
 ALTERNATE_SCREEN: Final = b"\x1b[?1049h"
+READY: Final = b"F1 help"
 STORY: Final = "Write a long story about a dragon and a princess."
 NAMED_HOST: Final = re.compile(r"(?:\w+:)?//[\w\[][\w.:\]-]*")
 WEB_ADDRESS: Final = re.compile(r"\b(?:https?|wss?)://\w")
@@ -112,16 +114,16 @@ async def test_the_page_speaks_the_users_language() -> None:
 async def test_a_chat_is_the_same_as_in_a_terminal() -> None:
     with serving() as served:
         async with page_of(served) as socket:
-            assert ALTERNATE_SCREEN in await read_until(socket, b"Ask anything")
+            assert ALTERNATE_SCREEN in await read_until(socket, READY)
             await socket.send_json(["stdin", "some **bold** words 你好\r"])
-            shown = await read_until(socket, b"tokens/s")
+            shown = await read_until(socket, b"mbold\x1b[0m")
             assert "words 你好" in shown.decode(errors="replace")
 
 
 async def test_a_page_that_is_closed_ends_its_process_and_the_answer_is_kept() -> None:
     with serving(model="starter") as served:
         async with page_of(served) as socket:
-            await read_until(socket, b"Ask anything")
+            await read_until(socket, READY)
             await socket.send_json(["stdin", f"{STORY}\r"])
             await read_until(socket, b"Once")
             (chat,) = served.chats()
@@ -135,12 +137,13 @@ async def test_a_page_that_is_closed_ends_its_process_and_the_answer_is_kept() -
 async def test_a_server_that_ends_takes_the_chats_with_it(number: signal.Signals) -> None:
     with serving() as served:
         async with page_of(served) as socket:
-            await read_until(socket, b"Ask anything")
+            await read_until(socket, READY)
             (chat,) = served.chats()
             os.kill(served.process.pid, number)
             while not socket.closed:
                 await socket.receive(PATIENCE_SECONDS)
-            assert served.process.wait(PATIENCE_SECONDS) == (0 if number is not signal.SIGKILL else -number)
+            code = await asyncio.to_thread(served.process.wait, PATIENCE_SECONDS)
+            assert code == (-number if number is signal.SIGKILL else 0)
         wait_until_gone(chat)
 
 
