@@ -41,6 +41,8 @@ async def running(
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: isinstance(app.screen, ChatScreen))
         yield app, pilot
+        if isinstance(app.screen, ChatScreen):
+            await app.screen.finish()
         app.desk.close()
 
 

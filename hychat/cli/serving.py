@@ -92,7 +92,10 @@ class Site:
 
     @web.middleware
     async def _refuse_strangers(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Answer to this machine's names only, and to no script of another page (https://owasp.org: CSWSH, DNS rebinding)."""
+        """Answer to this machine's names only, and to no script of another page.
+
+        https://cheatsheetseries.owasp.org/cheatsheets/WebSocket_Security_Cheat_Sheet.html
+        """
         name = _HOST.fullmatch(request.host)
         origin = request.headers.get("Origin")
         if name is None or not self._is_ours(name["name"].lower()):
