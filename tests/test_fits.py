@@ -104,7 +104,7 @@ def _listed(name: str) -> ListedModel:
 
 
 def test_a_file_that_another_tool_fetched_is_judged_by_its_size() -> None:
-    _put("owner/other", small=1 << 20, large=1 << 50)
+    _put("owner/other", small=1 << 20, large=1 << 42)
     small, large = (_listed(f"hf:owner/other:{name}.gguf").fit for name in ("small", "large"))
     assert small is not None
     assert small.is_fitting

@@ -8,6 +8,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import unified_diff
 from pathlib import Path
 from threading import Event
 
@@ -23,7 +24,7 @@ from hychat.history.store import HistoryStore
 from hychat.messages import choose_language
 from hychat.paths import history_file, private_folder
 from hychat.tui.app import HychatApp
-from tests.pictures.make import without_web_font
+from tests.pictures.drawing import picture_of
 from tests.tui import ask, running, shown, until
 
 FOLDER = Path(__file__).parent / "snapshots"
@@ -162,6 +163,12 @@ CASES = (
     Case("settings-zh", _pressing("f9", until_shown="设置"), size=(80, 30), language="zh"),
     Case("themes", _pressing("f7", until_shown="Themes"), theme="paper"),
     Case("chats", _chats),
+    Case(
+        "completion-narrow-zh", _pressing("/", "s", until_shown="/system"), size=(60, 18), theme="paper", language="zh"
+    ),
+    Case("help-narrow-zh", _pressing("f1", until_shown="按键与命令"), size=(60, 18), language="zh"),
+    Case("settings-narrow", _pressing("f9", until_shown="Settings"), size=(60, 18), theme="contrast"),
+    Case("chats-narrow-zh", _chats, size=(60, 18), theme="ansi", language="zh"),
 )
 
 
@@ -173,7 +180,7 @@ async def test_it_looks_as_it_did(case: Case, monkeypatch: pytest.MonkeyPatch, t
     async with running(engine, Config(model="echo", theme=case.theme), case.size) as (app, pilot):
         await case.act(app, pilot)
         await pilot.pause(0.1)
-        picture = without_web_font(app.export_screenshot(title="hychat", simplify=True))
+        picture = picture_of(app)
         app.desk.is_busy = False
     kept = FOLDER / f"{case.name}.svg"
     if IS_ACCEPTING:
@@ -181,7 +188,13 @@ async def test_it_looks_as_it_did(case: Case, monkeypatch: pytest.MonkeyPatch, t
     fresh = tmp_path / kept.name
     fresh.write_text(picture, encoding="utf-8")
     assert kept.exists(), f"there is no picture yet; the new one is {fresh}"
-    assert kept.read_text(encoding="utf-8") == picture, f"look at {fresh}; `make snapshots` keeps it"
+    changes = _changes(kept.read_text(encoding="utf-8"), picture)
+    assert not changes, f"look at {fresh}; `make snapshots` keeps it. What changed:\n{changes}"
+
+
+def _changes(before: str, now: str) -> str:
+    """Every text that went and every one that came, with its place and colour."""
+    return "\n".join(unified_diff(before.splitlines(), now.splitlines(), "kept", "now", n=0, lineterm=""))
 
 
 def _by_style(prompt: object) -> tuple[Step, ...]:

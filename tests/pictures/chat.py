@@ -17,7 +17,7 @@ from hychat.messages import choose_language
 from hychat.runtime import Runtime
 from hychat.tui.app import HychatApp
 from hychat.tui.desk import Desk
-from tests.pictures.make import without_web_font
+from tests.pictures.drawing import picture_of
 from tests.tui import ask, until
 
 _FOLDER: Final = Path(__file__).parent
@@ -69,8 +69,7 @@ async def _draw(scene: Scene) -> None:
                 lambda: len(app.desk.conversation.messages) > before + 1 and not app.desk.is_busy,  # noqa: B023 - at once
             )
         await pilot.pause(0.2)
-        picture = without_web_font(app.export_screenshot(title="hychat", simplify=True))
-        (_FOLDER / f"{scene.name}.svg").write_text(picture, encoding="utf-8")
+        (_FOLDER / f"{scene.name}.svg").write_text(picture_of(app), encoding="utf-8")
         app.desk.close()
 
 

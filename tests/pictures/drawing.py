@@ -1,11 +1,12 @@
 """Draws what the application shows as SVG: pinned fonts and sizes, no id, nothing of another host."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from itertools import groupby
 from typing import Final
 
-from rich.cells import cell_len
+from rich.cells import cell_len, split_graphemes
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
@@ -19,6 +20,9 @@ _MARGIN: Final = 12.0
 _BAR: Final = "▎"
 """Drawn as a rectangle: as a letter it leaves gaps between the rows."""
 _BAR_WIDTH: Final = _CELL_WIDTH / 4
+_APART: Final = re.compile(rf"({_BAR}| {{2,}})")
+_WIDE_FONT: Final = 16
+"""Chinese fills its two cells."""
 _FONT: Final = "Menlo, Consolas, 'DejaVu Sans Mono', 'Noto Sans Mono CJK SC', monospace"
 
 
@@ -29,7 +33,7 @@ def picture_of(app: App[int]) -> str:
     width, height = (f"{value:g}" for value in _size_of(*app.size))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'font-family="{_FONT}" font-size="14" xml:space="preserve">'
+        f'font-family="{_FONT}" font-size="14">'
     )
     ground = f'<rect width="100%" height="100%" rx="8" fill="{background}"/>'
     drawn = (line for nth, row in enumerate(rows) for line in _draw_row(row, nth, background))
@@ -71,7 +75,10 @@ def _letters(column: int, top: float, text: str, style: Style, colour: str) -> s
         ' opacity="0.6"' if style.dim else "",
         ' text-decoration="underline"' if style.underline else "",
         ' text-decoration="line-through"' if style.strike else "",
+        f' font-size="{_WIDE_FONT}"' if cell_len(text) == 2 * len(text) else "",
     ]
+    column += len(text) - len(text.lstrip(" "))
+    text = text.strip(" ")
     return (
         f'<text x="{_left(column)}" y="{top + _BASELINE:g}" textLength="{cell_len(text) * _CELL_WIDTH:.1f}" '
         f'fill="{colour}"{"".join(looks)}>{escape(text, quote=False)}</text>'
@@ -83,7 +90,7 @@ def _left(column: int) -> str:
 
 
 def _placed(row: Iterable[Segment]) -> Iterator[tuple[int, str, Style]]:
-    """Texts of one look and one width a letter, each with its column; a bar and a long gap part them."""
+    """Texts of one look and one width a letter, each with its column; bars and gaps stand alone."""
     column = 0
     for style, run in groupby(row, key=lambda segment: _look(segment.style)):
         for text in _pieces("".join(segment.text for segment in run)):
@@ -98,8 +105,10 @@ def _look(style: Style | None) -> Style:
 
 def _pieces(text: str) -> Iterator[str]:
     """A wide letter is not as wide as two cells in every font: those get texts of their own."""
-    for _kind, letters in groupby(text, key=lambda letter: letter if letter in {_BAR, " "} else cell_len(letter) == 2):
-        yield "".join(letters)
+    for part in _APART.split(text):
+        letters = [(part[start:end], cells) for start, end, cells in split_graphemes(part)[0]]
+        for _width, alike in groupby(letters, key=lambda letter: letter[1]):
+            yield "".join(letter for letter, _cells in alike)
 
 
 def _colours(style: Style) -> tuple[str, str]:

@@ -22,9 +22,10 @@ class Completion(Static):
         color: $muted;
         display: none;
         & .completion--marked { color: $foreground; text-style: bold; }
+        & .completion--bar { color: $bar; }
     }
     """
-    COMPONENT_CLASSES = {"completion--marked"}  # noqa: RUF012 - Textual's own way
+    COMPONENT_CLASSES = {"completion--marked", "completion--bar"}  # noqa: RUF012 - Textual's own way
 
     def __init__(self) -> None:
         super().__init__(id="completion", markup=False)
@@ -56,10 +57,12 @@ class Completion(Static):
         first = max(0, min(self._marked - _MOST_ROWS // 2, len(self._choices) - _MOST_ROWS))
         shown = self._choices[first : first + _MOST_ROWS]
         width = max((cell_len(text) for text, _label in shown), default=0) + _GAP_CELLS
-        marked = self.get_component_rich_style("completion--marked", partial=True)
+        bar, marked = (self.get_component_rich_style(f"completion--{name}", partial=True) for name in ("bar", "marked"))
         rows = Text(no_wrap=True, overflow="ellipsis")
         for nth, (text, label) in enumerate(shown, first):
             row = set_cell_size(printable(text).replace("\n", " "), width) + label
-            rows.append(row + "\n", marked if nth == self._marked else "")
+            is_marked = nth == self._marked
+            rows.append("▎ " if is_marked else "  ", bar)
+            rows.append(row + "\n", marked if is_marked else "")
         rows.rstrip()
         self.update(rows)

@@ -18,6 +18,8 @@ from textual.strip import Strip
 
 from hychat.domain.text import printable
 
+_MARGIN_CELLS: Final = 3
+"""Two for the bar before a row, one before the scrollbar."""
 _GAP_CELLS: Final = 2
 _FACT_SIGN: Final = " · "
 _LEAST_TITLE_CELLS: Final = 12
@@ -207,7 +209,7 @@ class PickList(ScrollView, can_focus=True):
         if index < 0 or row >= self.virtual_size.height:
             return Strip.blank(self._width, base)
         item, is_marked = self._items[index], index == self.marked
-        width = self._width - 2
+        width = self._width - _MARGIN_CELLS
         bar = self.get_component_rich_style("picklist--bar")
         segments = [Segment("▎ " if is_marked else "  ", bar)]
         if row > self._tops[index]:
