@@ -64,7 +64,7 @@ def group_title(group: Group) -> str:
         Group.CHAT: _("Chat"),
         Group.ANSWER: _("Answers"),
         Group.MODEL: _("Model"),
-        Group.HYCHAT: _("hychat"),
+        Group.HYCHAT: "hychat",
     }[group]
 
 

@@ -32,7 +32,7 @@ class Narrator:
         self.entry = answer
         self._is_compared = is_compared
         self._thought_began: float | None = None
-        answer.tell(_("…"))
+        answer.tell("…")
 
     def take(self, events: Iterable[TurnEvent], conversation: Conversation) -> list[Note]:
         """Show events; what is to be said beside the answer."""
