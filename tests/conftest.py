@@ -12,12 +12,15 @@ from hychat import messages
 if TYPE_CHECKING:
     from hychat.engine.llama.model import Model
 
+SHELL_WORDS = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
+"""What a shell may say of its terminal; pytest-xdist's workers inherit the last two from readline."""
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees the developer's own files, variables or language."""
     for name in [*os.environ]:
-        if name.startswith(("HYCHAT_", "HF_", "LC_", "LANG", "XDG_")) or name in {"NO_COLOR", "FORCE_COLOR", "COLUMNS"}:
+        if name.startswith(("HYCHAT_", "HF_", "LC_", "LANG", "XDG_")) or name in SHELL_WORDS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for kind in ("CONFIG", "DATA", "CACHE", "STATE"):

@@ -13,7 +13,6 @@ from hychat.domain.message import FilePart, Role, TextPart
 from hychat.engine.echo import EchoEngine
 from hychat.paths import user_themes_folder
 from hychat.tui.app import HychatApp
-from hychat.tui.commands import COMMANDS
 from tests.tui import ask, chat_of, running, shown, until
 
 
@@ -301,7 +300,7 @@ async def test_leaving_in_the_middle_of_an_answer_keeps_what_was_written() -> No
     async with running(EchoEngine([["half an answer", Event()]])) as (app, pilot):
         await ask(pilot, "go on")
         await until(pilot, lambda: "half an answer" in shown(app))
-        chat_of(app).give(COMMANDS["exit"])
+        await pilot.press("ctrl+q")
         await until(pilot, lambda: app._exit)
         last = app.desk.runtime.history().latest()
         assert last is not None

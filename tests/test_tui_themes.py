@@ -367,7 +367,7 @@ async def test_the_chat_opens_in_every_theme(name: str) -> None:
 async def test_the_chat_opens_where_the_usual_theme_is_broken() -> None:
     file = write("nothing: known\n", "night")
     async with running(size=(200, 24)) as (app, pilot):
-        await until(pilot, lambda: str(file) in shown(app))
+        await until(pilot, lambda: str(file) in "".join(shown(app).split()))  # a long path is folded
         assert app.theme == "night"
 
 

@@ -158,6 +158,10 @@ class HychatApp(App[int]):
         viewers = (screen for screen in self.screen_stack if isinstance(screen, ChatScreen | ModelsScreen))
         return [viewer for viewer in viewers if viewer.is_mounted and viewer.is_running]
 
+    async def action_quit(self) -> None:
+        """Textual's own key for the end, which comes before ours."""
+        self.leave(0)
+
     @work(group="leaving", exclusive=True)
     async def leave(self, exit_code: int) -> None:
         """End; an answer that is being written is stopped first, so that it is kept as far as it came."""

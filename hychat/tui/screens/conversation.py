@@ -88,6 +88,7 @@ class ConversationScreen(Screen[None]):
     @work(exclusive=True, group="model")
     async def _begin(self, *, is_start: bool = False) -> None:
         """Open the chat and load its model; the user may write meanwhile."""
+        self._remember_questions()
         try:
             async for batch in batches(self.desk.load(CancelToken())):
                 self._show_loading(batch[-1])
@@ -98,7 +99,6 @@ class ConversationScreen(Screen[None]):
         self.refresh_status()
         if is_start and self.desk.has_starter_only:
             self._offer_more_than_the_starter()
-        self._remember_questions()
         if self._first:
             parts, self._first = self._first, ()
             self.ask(parts)
