@@ -446,7 +446,9 @@ def completions(text: str, desk: Desk) -> list[tuple[str, str]]:
         return []
     word, space, argument = line[1:].partition(" ")
     if not space:
-        return [(f"/{command.name}", command.label()) for command in _ALL if _begins(command, word.lower())]
+        found = [command for command in _ALL if _begins(command, word.lower())]
+        found.sort(key=lambda command: not command.name.startswith(word.lower()))  # by their own names first
+        return [(f"/{command.name}", command.label()) for command in found]
     command = _WORDS.get(word.lower())
     given = argument.strip().lower()
     choices = command.choices(desk) if command else ()

@@ -60,6 +60,7 @@ class _Lines:
         return [Row([Segment(*span) for span in spans], self.is_marked, self.is_band) for spans in found]
 
 
+_BETWEEN: Final = "  ·  "
 Fact = tuple[tuple[str, tuple[str, ...]], ...]
 """Texts that belong together, each with what a click on it does; nothing where that is empty."""
 
@@ -78,11 +79,11 @@ class _Meta:
     def rows(self, width: int, looks: Looks) -> list[Row]:
         segments: list[Segment] = []
         for fact in self.facts:
-            if segments:
-                segments.append(Segment("  ·  ", looks.muted))
-            segments += [
-                Segment(text, doing(looks.accent, *action) if action else looks.muted) for text, action in fact
-            ]
+            more = [Segment(text, doing(looks.accent, *action) if action else looks.muted) for text, action in fact]
+            more = [Segment(_BETWEEN, looks.muted), *more] if segments else more
+            if segments and Segment.get_line_length([*segments, *more]) > width:
+                break  # whole facts only, the first ones weigh most
+            segments += more
         cut = Segment.adjust_line_length(segments, width, pad=False)
         return [*([Row()] if self.is_spaced else ()), Row(tuple(cut))]
 
