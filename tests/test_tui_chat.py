@@ -305,3 +305,11 @@ async def test_leaving_in_the_middle_of_an_answer_keeps_what_was_written() -> No
         last = app.desk.runtime.history().latest()
         assert last is not None
         assert [message.text for message in last.messages] == ["go on", "half an answer"]
+
+
+async def test_keys_keep_their_order_while_the_screen_is_busy() -> None:
+    async with running() as (app, pilot):
+        prompt = chat_of(app).prompt
+        for key, character in [("x", "x"), ("backspace", None), ("y", "y"), ("left", None), ("z", "z")]:
+            prompt.post_message(events.Key(key, character))
+        await until(pilot, lambda: prompt.text == "zy")

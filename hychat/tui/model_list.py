@@ -103,7 +103,7 @@ def _standing(model: ListedModel, situation: Situation, *, is_first: bool) -> It
         yield situation.percent
     elif model.name == situation.present:
         yield _("answers now")
-    elif is_first and model.name == DEFAULT and not model.is_installed:
+    elif is_first and model.name == DEFAULT and not model.is_installed and (model.fit is None or model.fit.is_fitting):
         yield _("recommended")
     elif is_first and model.is_installed:
         yield _("small, knows English only")

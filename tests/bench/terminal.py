@@ -52,7 +52,9 @@ class Terminal:
         os.close(terminal)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._unused_letters = cycle(_LETTERS)
+        self._unread = ""
         self._tail = ""
+        """The end of all that came, to be told when something is wrong."""
 
     @classmethod
     @contextmanager
@@ -67,28 +69,28 @@ class Terminal:
             os.close(terminal._keyboard)
 
     def type(self, keys: str) -> None:
-        """Write what keys send, and read meanwhile."""
+        """Write what keys send, and read meanwhile; what is read is kept for the next read."""
         rest = keys.encode()
         while rest:
             readable, writable, _ = select.select([self._keyboard], [self._keyboard], [], _PATIENCE_SECONDS)
             if readable:
-                self.read(0)
+                self._unread += self._receive()
             if writable:
                 with suppress(BlockingIOError):
                     rest = rest[os.write(self._keyboard, rest) :]
 
     def read(self, patience_seconds: float) -> str:
-        """What comes next; nothing where nothing comes.
+        """What comes next; nothing where nothing comes. Raises as `wait_for`."""
+        if self._unread:
+            text, self._unread = self._unread, ""
+            return text
+        return self._receive() if select.select([self._keyboard], [], [], patience_seconds)[0] else ""
 
-        Raises:
-            HychatError: The program has ended.
-        """
-        if not select.select([self._keyboard], [], [], patience_seconds)[0]:
-            return ""
+    def _receive(self) -> str:
         try:
             text = self._decoder.decode(os.read(self._keyboard, 1 << 16))
         except OSError as error:  # EIO: nobody has the terminal open any more
-            raise HychatError(f"{self._command[-1]} has ended: {self._tail[-500:]!r}") from error
+            raise HychatError(f"{self._command} has ended: {self._tail[-500:]!r}") from error
         self._tail = (self._tail + text)[-1000:]
         if "$p" in text:
             self._tell_modes(text)
@@ -102,7 +104,7 @@ class Terminal:
         """Read until all of these came; what came.
 
         Raises:
-            HychatError: They do not come.
+            HychatError: They do not come, or the program has ended.
         """
         read, deadline = "", perf_counter() + _PATIENCE_SECONDS
         missing = list(texts)
@@ -133,18 +135,29 @@ class Terminal:
         self.wait_for(*texts)
         return perf_counter() - started
 
-    def echoes_until(self, end: str, pause_seconds: float = 0.1) -> list[float]:
-        """Type a letter at a time until a text comes; the seconds from each key to its echo."""
-        echoes, read = [], ""
+    def echoes_until(self, end: str, placeholder: str, pause_seconds: float = 0.1) -> list[float]:
+        """Type a letter and delete it, until a text comes; the seconds from each key to what it changed.
+
+        `placeholder` is shown where nothing is typed. Raises as `wait_for`.
+        """
+        echoes, read, deadline = [], "", perf_counter() + _PATIENCE_SECONDS
         while end not in read:
+            if perf_counter() > deadline:
+                raise HychatError(f"{end!r} never came")
+            read = read[-100:]
             letter = next(self._unused_letters)
-            started = perf_counter()
-            self.type(letter)
-            read = read[-100:] + self.wait_for(letter)
-            echoes.append(perf_counter() - started)
-            self.type(_BACKSPACE)
-            read += self.rest(pause_seconds)
+            for key, echo in ((letter, letter), (_BACKSPACE, placeholder)):
+                started = perf_counter()
+                self.type(key)
+                read += self.wait_for(echo)
+                echoes.append(perf_counter() - started)
+                read += self.rest(pause_seconds)
         return echoes
+
+    def echo_seconds(self) -> float:
+        """From a key to its letter on the screen; the letter stays in the prompt."""
+        letter = next(self._unused_letters)
+        return self.seconds_to(letter, letter)
 
     def cpu_seconds(self) -> float:
         """Of this process alone, not of its children."""

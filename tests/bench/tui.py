@@ -1,31 +1,25 @@
-"""The chat on the whole screen: its first frame, its keys while an answer streams, long chats, large texts."""
+"""The chat on the whole screen: its first frame, and its keys, speed and work while an answer streams."""
 
-import asyncio
-import os
-import pty
-import select
-import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
-from fcntl import ioctl
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import quantiles
-from struct import pack
-from termios import TIOCSWINSZ
-from typing import Final, Self
+from time import perf_counter
+from typing import Final, NamedTuple
 
-from textual import events
-
-from hychat.config.schema import Config
-from hychat.domain.generation import Receipt
-from hychat.domain.message import Conversation, Message, Role, TextPart
-from hychat.engine.echo import EchoEngine
+from hychat.domain.cancel import CancelToken
+from hychat.domain.generation import GenerationSettings, Receipt
+from tests.bench import echo_chat
 from tests.bench.programs import MODEL, Environment, fresh_home, hychat, hychat_json
 from tests.bench.row import Row, alternating, at_least, at_most
-from tests.tui import ask, chat_of, running, until
+from tests.bench.terminal import Terminal
+
+PLACEHOLDER: Final = "sk anything"
+"""What the prompt shows while it is empty; the caret stands on its first letter."""
+IS_LOADED: Final = "CPU"
+"""What the status line shows once the model is there."""
+HAS_ANSWERED: Final = "tokens/s"
+"""What stands under an answer, and nowhere before it."""
 
 _FRAME: Final = Row(
     "tui-first-frame",
@@ -33,258 +27,157 @@ _FRAME: Final = Row(
     "s",
     at_most(1.5),
 )
-_OPEN: Final = Row(
-    "tui-long-chat", "`hychat -c` with 2,000 messages, 1 M characters, over one with none", "s", at_most(2)
-)
-_SCROLL: Final = Row("tui-long-scroll", "the longest of 100 page-ups in that chat, over 100 ms", "ms", at_most(1))
-_MEMORY: Final = Row("tui-long-memory", "resident memory of the UI with that chat, over 150 MiB", "MiB", at_most(1))
-_IDLE: Final = Row("tui-idle", "CPU of the UI in 10 idle seconds, over 1 % of a core", "%", at_most(1))
 _KEYS: Final = Row("tui-keys", "key to echo while the starter answers, 95th percentile, over 50 ms", "ms", at_most(1))
-_RATE: Final = Row("tui-decode", "tokens/s of the same answer in the chat over `hychat`'s own", "t/s", at_least(0.95))
-_CPU: Final = Row("tui-cpu", "CPU of the UI while the starter answers, over 40 % of a core", "%", at_most(1))
-_LARGE: Final = {
-    "tui-long-line": "a 100 KB answer in one line",
-    "tui-large-table": "a 10,000-row table",
-    "tui-large-paste": "a 200 KB paste",
-    "tui-fast-engine": "an answer at 1,000 tokens a second",
-}
-_LONG: Final = "Write a long story about a dragon and a princess."
-_LETTER: Final = "Ж"
-"""No answer has it."""
+_CPU: Final = Row("tui-cpu", "CPU of the UI while the starter answers and keys are typed, over 40 %", "%", at_most(1))
+_RATE: Final = Row(
+    "tui-decode",
+    "speed of the starter's answer in `hychat -i` over that in `hychat`, both 500 tokens",
+    "tok/s",
+    at_least(0.95),
+)
+_TYPED_RATE: Final = Row("tui-decode-typing", "the same while eight keys a second are typed and deleted, once", "tok/s")
+_FAST_KEYS: Final = Row("tui-fast-keys", "as tui-keys, the echo engine at 1,000 tokens/s", "ms", at_most(1))
+_FAST_CPU: Final = Row(
+    "tui-fast-cpu", "as tui-cpu; the engine runs in the UI's process and is counted", "%", at_most(1)
+)
+_FAST_RATE: Final = Row(
+    "tui-fast-decode", "speed of that answer on the screen over the engine alone", "tok/s", at_least(0.95)
+)
+_KEYS_MS: Final = 50.0
+_CPU_PERCENT: Final = 40.0
+
+_QUESTION: Final = "Write a long story about a dragon and a princess."
+_LONG_ANSWER: Final = {"HYCHAT_SEED": "4", "HYCHAT_MAX_TOKENS": "500"}
+"""With this seed it does not end by itself before that."""
 _BARE: Final = """
 from textual.app import App
 from textual.widgets import Input, Markdown
 class Bare(App):
     def compose(self):
         yield Markdown("# hello")
-        yield Input(placeholder="type here")
+        yield Input(placeholder="ask anything")
 Bare().run()
 """
-_PATIENCE_SECONDS: Final = 60.0
 
 
 def rows(rounds: int) -> Iterator[Row]:
-    """In a pseudo-terminal of 120 by 40, with the starter model."""
+    """In a pseudo-terminal of 120 by 40."""
     with fresh_home() as home:
-        environment = {**home, "HYCHAT_MODEL": MODEL, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        bare = [sys.executable, "-c", _BARE]
-        ours, placeholder = hychat(), "sk anything"
-        _start_seconds(ours, environment, placeholder)
-        pairs = alternating(
-            rounds,
-            lambda: _start_seconds(ours, environment, placeholder),
-            lambda: _start_seconds(bare, environment, "ype here"),
-        )
-        yield _FRAME.measured(pairs)
-        yield from _while_answering(environment)
-        yield from _long_chat(environment, rounds)
-        yield from asyncio.run(_all(_large_texts()))
+        environment = {**home, "HYCHAT_MODEL": MODEL}
+        yield _first_frame(rounds, environment)
+        yield from _starter_answers(rounds, {**environment, **_LONG_ANSWER})
+        yield from _fast_engine_answers(rounds, environment)
 
 
-async def _all(rows: AsyncIterator[Row]) -> list[Row]:
-    return [row async for row in rows]
+# From the shell
 
 
-class _Screen:
-    """A program on a terminal, its output as it comes."""
-
-    def __init__(self, command: list[str], environment: Environment) -> None:
-        self._keyboard, terminal = pty.openpty()
-        ioctl(terminal, TIOCSWINSZ, pack("HHHH", 40, 120, 0, 0))
-        self._process = subprocess.Popen(
-            command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True
-        )
-        os.close(terminal)
-        self.written = ""
-
-    @classmethod
-    @contextmanager
-    def running(cls, command: list[str], environment: Environment) -> Iterator[Self]:
-        """Killed with the block."""
-        screen = cls(command, environment)
-        try:
-            yield screen
-        finally:
-            screen._process.kill()
-            screen._process.wait()
-            os.close(screen._keyboard)
-
-    def type(self, keys: str) -> None:
-        os.write(self._keyboard, keys.encode())
-
-    def wait_for(self, text: str) -> float:
-        """Read until the text comes; the seconds that took."""
-        started, read = time.perf_counter(), ""
-        while text not in read:
-            if time.perf_counter() - started > _PATIENCE_SECONDS:
-                raise TimeoutError(text)
-            read += self.read(_PATIENCE_SECONDS)
-        return time.perf_counter() - started
-
-    def read(self, patience_seconds: float) -> str:
-        """What comes next; nothing where nothing comes."""
-        if not select.select([self._keyboard], [], [], patience_seconds)[0]:
-            return ""
-        text = os.read(self._keyboard, 1 << 16).decode(errors="replace")
-        self.written += text
-        return text
-
-    def cpu_seconds(self) -> float:
-        """Of the UI's process alone."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def resident_mebibytes(self) -> float:
-        """Of the UI's process alone."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+def start_seconds(command: list[str], environment: Environment, *shown: str) -> float:
+    """From before the process to the frame that shows these."""
+    with Terminal.running(command, environment) as terminal:
+        terminal.wait_for(*shown)
+        return perf_counter() - terminal.started
 
 
-def _start_seconds(command: list[str], environment: Environment, shown: str) -> float:
-    with _Screen.running(command, environment) as screen:
-        return screen.wait_for(shown)
+def _first_frame(rounds: int, environment: Environment) -> Row:
+    def ours() -> float:
+        return start_seconds(hychat(), environment, PLACEHOLDER)
+
+    def bare() -> float:
+        return start_seconds([sys.executable, "-c", _BARE], environment, PLACEHOLDER)
+
+    ours(), bare()  # warms page cache and bytecode
+    return _FRAME.measured(alternating(rounds, ours, bare))
 
 
-def _while_answering(environment: Environment) -> Iterator[Row]:
-    """Type while a long answer comes; then the same answer without a screen."""
-    answer: Mapping[str, str] = {**environment, "HYCHAT_SEED": "4", "HYCHAT_MAX_TOKENS": "500"}
-    with _Screen.running(hychat(), answer) as screen:
-        screen.wait_for("CPU")
-        screen.type(f"{_LONG}\r")
-        screen.wait_for("dragon")
-        began, cpu = time.perf_counter(), screen.cpu_seconds()
-        echoes: list[float] = []
-        while "tokens/s" not in screen.written:
-            screen.read(0.15)
-            if "tokens/s" not in screen.written:
-                screen.type(_LETTER)
-                echoes.append(1000 * screen.wait_for(_LETTER))
-        load = 100 * (screen.cpu_seconds() - cpu) / (time.perf_counter() - began)
-    yield _KEYS.measured([(quantiles(echoes, n=20)[-1], 50.0)])
-    yield _CPU.measured([(load, 40.0)])
-    plain = hychat_json([_LONG, "-n"], answer)["timings"]["decode_tokens_per_second"]
-    receipt = _history(answer).latest_receipt()
-    yield _RATE.measured([(receipt.usage.decode_tokens_per_second, plain)])
+# While an answer streams
 
 
-class _History:
-    """The history of the benchmark's own home."""
+class _Typed(NamedTuple):
+    """What was seen while somebody typed beside an answer."""
 
-    def __init__(self, environment: Environment) -> None:
-        from hychat.history.store import HistoryStore
-
-        folder = Path(environment["XDG_DATA_HOME"]) / "hychat"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._store = HistoryStore(str(folder / "history.sqlite3"))
-
-    def latest_receipt(self) -> Receipt:
-        """Of the last answer."""
-        conversation = self._store.latest()
-        receipts = [message.receipt for message in conversation.messages if message.receipt] if conversation else []
-        return receipts[-1]
-
-    def add(self, messages: int, characters: int) -> None:
-        """One conversation more, the newest."""
-        conversation, parent = Conversation(title="bench", model=MODEL), None
-        for nth in range(messages):
-            role = Role.ASSISTANT if nth % 2 else Role.USER
-            message = Message(role, (TextPart(_text(nth, characters // messages)),), parent=parent)
-            conversation, parent = conversation.with_message(message), message.id
-        *before, last = conversation.messages
-        self._store.save_message(replace(conversation, messages=tuple(before)), last)
-        self._store.close()
+    keys_ms: float
+    """95th percentile of key to echo."""
+    cpu_percent: float
 
 
-def _history(environment: Environment) -> _History:
-    return _History(environment)
+def _starter_answers(rounds: int, environment: Environment) -> Iterator[Row]:
+    with Terminal.running(hychat(), environment) as terminal:
+        terminal.wait_for(IS_LOADED)
+        terminal.type(f"{_QUESTION}\r")
+        terminal.wait_for("dragon")  # the question's own, as it goes up
+        typed = _type_beside(terminal, HAS_ANSWERED)
+    typed_receipt = _last_receipt(environment)
+    yield _KEYS.measured([(typed.keys_ms, _KEYS_MS)])
+    yield _CPU.measured([(typed.cpu_percent, _CPU_PERCENT)])
+    pairs = alternating(rounds, lambda: _screen_speed(environment), lambda: _command_speed(environment))
+    yield _RATE.measured(pairs)
+    yield _TYPED_RATE.measured([(typed_receipt.usage.decode_tokens_per_second, anchor) for _ours, anchor in pairs])
 
 
-def _text(nth: int, characters: int) -> str:
-    kinds = (
-        "The sky scatters blue light more than red light. ",
-        "天空散射蓝光比红光更强，所以看起来是蓝色的。",
-        "- an item of a list\n",
-        "```python\ndef f(x):\n    return x + 1\n```\n\n",
-    )
-    kind = kinds[nth % len(kinds)]
-    return (kind * (characters // len(kind) + 1))[:characters]
+def _type_beside(terminal: Terminal, end: str) -> _Typed:
+    began, cpu_seconds = perf_counter(), terminal.cpu_seconds()
+    echoes = terminal.echoes_until(end, PLACEHOLDER)
+    cpu = (terminal.cpu_seconds() - cpu_seconds) / (perf_counter() - began)
+    return _Typed(1000 * quantiles(echoes, n=20)[-1], 100 * cpu)
 
 
-def _long_chat(environment: Environment, rounds: int) -> Iterator[Row]:
-    """Open, scroll, rest."""
-    with fresh_home() as other:
-        empty = {**environment, **{name: other[name] for name in other if name.startswith("XDG_")}}
-        _history(environment).add(2000, 1_000_000)
-        _history(empty).add(2, 200)
-        opening = [*hychat(), "-c"]
-        yield _OPEN.measured(
-            alternating(
-                rounds,
-                lambda: _start_seconds(opening, environment, "sk anything"),
-                lambda: _start_seconds(opening, empty, "sk anything"),
-            )
-        )
-    with _Screen.running(opening, environment) as screen:
-        screen.wait_for("CPU")
-        stalls = []
-        for _page in range(100):
-            screen.type("\x1b[5~")
-            started = time.perf_counter()
-            screen.read(_PATIENCE_SECONDS)
-            stalls.append(1000 * (time.perf_counter() - started))
-        yield _SCROLL.measured([(max(stalls), 100.0)])
-        yield _MEMORY.measured([(screen.resident_mebibytes(), 150.0)])
-        while screen.read(1.0):
-            pass
-        before = screen.cpu_seconds()
-        time.sleep(10)
-        yield _IDLE.measured([(10 * (screen.cpu_seconds() - before), 1.0)])
+def _screen_speed(environment: Environment) -> float:
+    with Terminal.running([*hychat(), "-i", _QUESTION], environment) as terminal:
+        terminal.wait_for(HAS_ANSWERED)
+    return _last_receipt(environment).usage.decode_tokens_per_second
 
 
-async def _large_texts() -> AsyncIterator[Row]:
-    """The longest time for which the event loop did nothing else, over 200 ms."""
-    line = ("The sky scatters blue light 天空散射蓝光 " * 3000)[:100_000]
-    table = "| n | name | value |\n|---|---|---|\n" + "".join(f"| {n} | name {n} | {n * n} |\n" for n in range(10_000))
-    answers = {"tui-long-line": [line], "tui-large-table": table.splitlines(keepends=True)}
-    for name, pieces in answers.items():
-        yield _lag_row(name, await _longest_lag(EchoEngine([pieces], context_tokens=10**7)))
-    many = [f"word{n} " for n in range(3000)]
-    fast = EchoEngine([many], context_tokens=10**7, tokens_per_second=1000)
-    yield _lag_row("tui-fast-engine", await _longest_lag(fast))
-    yield _lag_row("tui-large-paste", await _longest_lag(EchoEngine(context_tokens=10**7), pasted="word " * 40_000))
+def _command_speed(environment: Environment) -> float:
+    return float(hychat_json(["-n", _QUESTION], environment)["timings"]["decode_tokens_per_second"])
 
 
-def _lag_row(name: str, seconds: float) -> Row:
-    compared = f"longest freeze with {_LARGE[name]}, over 200 ms"
-    return Row(name, compared, "ms", at_most(1)).measured([(1000 * seconds, 200.0)])
+def _last_receipt(environment: Environment) -> Receipt:
+    """Of the newest answer that was kept."""
+    from hychat.history.store import HistoryStore
+
+    history = HistoryStore(str(history_of(environment)))
+    conversation = history.latest()
+    history.close()
+    return next(m.receipt for m in reversed(conversation.messages if conversation else ()) if m.receipt)
 
 
-async def _longest_lag(engine: EchoEngine, pasted: str = "") -> float:
-    async with running(engine, Config(model="echo", save=False), size=(120, 40)) as (app, pilot):
-        watch = _Watch()
-        task = asyncio.create_task(watch.run())
-        if pasted:
-            chat_of(app).prompt.post_message(events.Paste(pasted))
-            await pilot.pause(0.3)
-        await ask(pilot, "go")
-        await until(pilot, lambda: len(app.desk.conversation.messages) > 1 and not app.desk.is_busy)
-        for y in (0, 10**6):
-            chat_of(app).transcript.scroll_to(y=y, animate=False)
-            await pilot.pause(0.1)
-        task.cancel()
-        return watch.longest
+def history_of(environment: Environment) -> Path:
+    """The file of the history in a benchmark's own home."""
+    folder = Path(environment["XDG_DATA_HOME"]) / "hychat"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "history.sqlite3"
 
 
-class _Watch:
-    """How long the event loop was busy with one thing at most."""
+def echo_chat_command(answer: str, *told: str) -> list[str]:
+    """The chat with the scripted engine."""
+    return [sys.executable, "-m", echo_chat.__name__, answer, *told]
 
-    def __init__(self) -> None:
-        self.longest = 0.0
 
-    async def run(self) -> None:
-        """Until it is cancelled."""
-        last = time.perf_counter()
-        while True:
-            await asyncio.sleep(0.002)
-            now = time.perf_counter()
-            self.longest, last = max(self.longest, now - last - 0.002), now
+def _fast_engine_answers(rounds: int, environment: Environment) -> Iterator[Row]:
+    with Terminal.running(echo_chat_command(echo_chat.FAST), environment) as terminal:
+        terminal.wait_for(PLACEHOLDER)
+        terminal.type("go\r")
+        terminal.wait_for(echo_chat.BEGIN)
+        typed = _type_beside(terminal, echo_chat.END)
+    yield _FAST_KEYS.measured([(typed.keys_ms, _KEYS_MS)])
+    yield _FAST_CPU.measured([(typed.cpu_percent, _CPU_PERCENT)])
+    yield _FAST_RATE.measured(alternating(rounds, lambda: _fast_screen_speed(environment), _fast_engine_speed))
+
+
+def _fast_screen_speed(environment: Environment) -> float:
+    """Tokens per second from the first word on the screen to the last."""
+    with Terminal.running(echo_chat_command(echo_chat.FAST), environment) as terminal:
+        terminal.wait_for(PLACEHOLDER)
+        terminal.type("go\r")
+        terminal.wait_for(echo_chat.BEGIN)
+        began = perf_counter()
+        terminal.wait_for(echo_chat.END)
+        return len(echo_chat.ANSWERS[echo_chat.FAST]) / (perf_counter() - began)
+
+
+def _fast_engine_speed() -> float:
+    began = perf_counter()
+    for _event in echo_chat.engine(echo_chat.FAST).stream((), GenerationSettings(), CancelToken()):
+        pass
+    return len(echo_chat.ANSWERS[echo_chat.FAST]) / (perf_counter() - began)

@@ -76,9 +76,15 @@ class Prompt(TextArea):
         self.move_cursor(self.document.end)
 
     async def _on_key(self, event: events.Key) -> None:
+        """Do what a key means at once: Textual's bindings wait until it has bubbled up, and a letter typed since comes first."""
         if self._takes(event.key):
             event.stop()
             event.prevent_default()
+            return
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            event.stop()
+            event.prevent_default()
+            await self.run_action(binding.action)
             return
         await super()._on_key(event)
 
