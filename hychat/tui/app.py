@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
+from textual.css.query import NoMatches
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
-from textual.worker import WorkerError
+from textual.worker import WorkerError, WorkerFailed
 
 from hychat.domain.errors import HychatError
 from hychat.domain.message import Part
@@ -225,6 +226,12 @@ class HychatApp(App[int]):
 
         super().copy_to_clipboard(text)
         self.run_worker(lambda: copy_with_tool(text), thread=True, group="clipboard")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A worker that looks for a widget while the screens are being taken down has nothing to tell any more."""
+        is_ending = self._exit or not self._running
+        if not (is_ending and isinstance(error, WorkerFailed) and isinstance(error.error, NoMatches)):
+            super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
         """Textual would print a traceback; `failure` is told at the command line's border instead."""
