@@ -14,8 +14,9 @@ from typer.main import get_command
 from hychat import __version__
 from hychat.__main__ import wants_engine
 from hychat.cli import help as help_pages
-from hychat.cli import main, typed
+from hychat.cli import main
 from hychat.cli.app import COMMANDS, app
+from hychat.domain.text import readable
 from tests.programs import ROOT, Ended, environment, run_hychat
 
 PAGES = [
@@ -639,4 +640,4 @@ def test_completion_is_installed_for_the_shell_that_calls() -> None:
     [("hi", "hi"), ("你好", "你好"), ("a\udcffb", "a\ufffdb"), ("\udce4\udcbd\udca0", "你"), ("", "")],
 )
 def test_an_argument_is_read_as_utf8(argument: str, text: str) -> None:
-    assert typed.readable(argument) == text
+    assert readable(argument) == text

@@ -90,6 +90,20 @@ def test_a_window_that_is_closed_ends_it_soon_and_keeps_the_answer() -> None:
     assert answers()[0].startswith("Once")
 
 
+def test_a_terminal_that_goes_without_a_signal_ends_it_too() -> None:
+    script = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup and a shell's disown have it
+from hychat.__main__ import main
+main()
+"""
+    with Terminal.running(HYCHAT[0], "-c", script, "-m", "starter", "-i", STORY, columns=80, lines=24) as terminal:
+        terminal.wait_for("Once")
+        terminal.hang_up()
+        assert terminal.end() == 128 + signal.SIGHUP
+    assert answers()[0].startswith("Once")
+
+
 def test_an_error_nobody_expected_puts_them_back_and_is_a_sentence() -> None:
     script = """
 from hychat.tui.screens.chat import ChatScreen

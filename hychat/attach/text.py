@@ -8,6 +8,7 @@ from typing import Final
 from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.errors import InputUnreadable
 from hychat.domain.message import FilePart
+from hychat.domain.text import readable
 from hychat.messages import _
 
 _READ_BYTES: Final = 1 << 16
@@ -61,11 +62,6 @@ def _read(descriptor: int) -> bytes:
             return os.read(descriptor, _READ_BYTES)
         except BlockingIOError:  # a parent may have left its end so
             select.select([descriptor], [], [])
-
-
-def readable(text: str) -> str:
-    """A name of the system as text that can be stored and shown, whatever its bytes."""
-    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def pasted_text(text: str, number: int) -> FilePart:

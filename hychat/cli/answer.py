@@ -6,12 +6,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hychat.attach.text import read_file
 from hychat.cli.details import loading, tell_answer
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.options import Consent
 from hychat.cli.output import Output, Verbosity
 from hychat.cli.reader import Wishes, read_turn
-from hychat.cli.stdin import can_ask, read_file, read_stdin
+from hychat.cli.stdin import can_ask, read_stdin
 from hychat.cli.streams import OutputClosed
 from hychat.config.load import load
 from hychat.domain.cancel import CancelToken

@@ -9,6 +9,7 @@ import typer
 from hychat import __version__
 from hychat.cli import options, typed
 from hychat.domain.choices import Style, Truncate
+from hychat.domain.text import readable
 from hychat.messages import _
 
 _asking = partial(typer.Option, rich_help_panel=_("Question and data"))
@@ -28,12 +29,12 @@ _Question = Annotated[
     typer.Argument(
         metavar=_("QUESTION"),
         help=_("What to ask. Piped data is put before it; without a question, the data is the question."),
-        parser=typed.readable,
+        parser=readable,
     ),
 ]
 _Prompt = Annotated[
     str | None,
-    _asking("-p", "--prompt", help=_("The question, as an option."), metavar=_("TEXT"), parser=typed.readable),
+    _asking("-p", "--prompt", help=_("The question, as an option."), metavar=_("TEXT"), parser=readable),
 ]
 _Files = Annotated[
     list[Path] | None,
@@ -48,7 +49,7 @@ _System = Annotated[
         "--system",
         help=_("Tell the model who it is and how to behave, before the chat."),
         metavar=_("TEXT"),
-        parser=typed.readable,
+        parser=readable,
     ),
 ]
 _Continue = Annotated[bool, _asking("-c", "--continue", help=_("Go on with the last chat."))]
@@ -58,7 +59,7 @@ _Resume = Annotated[
         "--resume",
         help=_("Go on with the chat of this id; see: hychat history list."),
         metavar=_("ID"),
-        parser=typed.readable,
+        parser=readable,
         autocompletion=typed.chat_ids,
     ),
 ]

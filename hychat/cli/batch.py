@@ -10,17 +10,19 @@ from typing import Annotated, Final, TextIO
 
 import typer
 
+from hychat.attach.text import read_file
 from hychat.cli import typed
 from hychat.cli.commands import Command
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
 from hychat.cli.reader import INTERRUPTED, answer_as_json
-from hychat.cli.stdin import read_file, read_stdin
+from hychat.cli.stdin import read_stdin
 from hychat.config.load import load
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.codec import JsonObject
 from hychat.domain.errors import EngineUnavailable, HychatError, InputUnreadable
+from hychat.domain.text import readable
 from hychat.engine.grammar import load_schema
 from hychat.messages import _, ngettext
 from hychat.paths import config_file
@@ -58,7 +60,7 @@ _System = Annotated[
         "--system",
         metavar=_("TEXT"),
         help=_("Tell the model who it is and how to behave, before the chat."),
-        parser=typed.readable,
+        parser=readable,
     ),
 ]
 _StyleOf = Annotated[Style | None, typer.Option("--style", help=_("The manner of the answer."), case_sensitive=False)]

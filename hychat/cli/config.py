@@ -13,6 +13,7 @@ from hychat.config.load import Said, what_is_said
 from hychat.config.save import set_value
 from hychat.config.save import unset as unset_value
 from hychat.config.schema import KEYS, Key
+from hychat.domain.text import readable
 from hychat.messages import _
 from hychat.paths import config_file
 
@@ -29,7 +30,7 @@ def _values(ctx: typer.Context, incomplete: str) -> list[str]:
     return typed.values_of_key(ctx.params.get("key") or "", incomplete)
 
 
-_argument = partial(typer.Argument, parser=typed.readable)
+_argument = partial(typer.Argument, parser=readable)
 _KeyName = Annotated[
     str,
     _argument(metavar=_("KEY"), help=_("The key's name; config show lists them."), autocompletion=typed.key_names),

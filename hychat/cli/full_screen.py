@@ -107,7 +107,8 @@ def _parts(opening: Opening) -> "tuple[Part, ...]":
     """What is asked at once: files, piped data, then the words."""
     if not opening.words and not opening.files and os.isatty(0):
         return ()
-    from hychat.cli.stdin import read_file, read_stdin
+    from hychat.attach.text import read_file
+    from hychat.cli.stdin import read_stdin
     from hychat.domain.message import TextPart
 
     piped = read_stdin()

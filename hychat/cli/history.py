@@ -13,7 +13,7 @@ import typer
 from hychat.cli import typed
 from hychat.cli.commands import Command, Group
 from hychat.cli.output import Output
-from hychat.domain.text import printable
+from hychat.domain.text import printable, readable
 from hychat.messages import _, ngettext
 from hychat.paths import history_file, states_folder
 
@@ -38,7 +38,7 @@ class ExportFormat(StrEnum):
     HTML = "html"
 
 
-_argument = partial(typer.Argument, parser=typed.readable)
+_argument = partial(typer.Argument, parser=readable)
 _Id = Annotated[
     str, _argument(metavar=_("ID"), help=_("A chat's id, or its beginning."), autocompletion=typed.chat_ids)
 ]

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, assert_never
 
+from hychat.attach.text import read_file
 from hychat.cli import inline_text
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.line_input import LineInput
 from hychat.cli.output import Output
 from hychat.cli.reader import INTERRUPTED, Wishes, read_turn
-from hychat.cli.stdin import read_file
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.errors import HychatError

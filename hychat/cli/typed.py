@@ -6,15 +6,6 @@ import re
 from hychat.config.schema import KEYS, Choice, Truth
 
 
-def readable(argument: str) -> str:
-    """The argument as text, bytes that are none replaced; whatever the locale, UTF-8 is understood."""
-    try:
-        argument.encode()
-    except UnicodeEncodeError:  # Python keeps such bytes as surrogates
-        return os.fsencode(argument).decode("utf-8", "replace")
-    return argument
-
-
 def model_names(incomplete: str) -> list[tuple[str, str]]:
     """Completes the name of a model."""
     from hychat.catalogue.find import known_models

@@ -11,6 +11,7 @@ from hychat.cli import typed
 from hychat.cli.commands import Command
 from hychat.cli.output import Output
 from hychat.domain.errors import UsageError
+from hychat.domain.text import readable
 from hychat.messages import _, language
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _Port = Annotated[
     typer.Option("--port", help=_("Where to listen; 0 takes any that is free."), metavar=_("NUMBER"), min=0, max=65535),
 ]
 _Host = Annotated[
-    str, typer.Option("--host", help=_("The address to listen at."), metavar=_("ADDRESS"), parser=typed.readable)
+    str, typer.Option("--host", help=_("The address to listen at."), metavar=_("ADDRESS"), parser=readable)
 ]
 _AllowRemote = Annotated[
     bool,

@@ -1,5 +1,6 @@
 """Text that others wrote, made harmless for a terminal."""
 
+import os
 from typing import Final
 
 _KEPT_CONTROLS: Final = {ord("\n"), ord("\t")}
@@ -21,6 +22,15 @@ def printable(text: str) -> str:
     `\n`. Every character is judged alone: a stream may be treated piece by piece, cut anywhere.
     """
     return text.translate(_REPLACEMENTS)
+
+
+def readable(argument: str) -> str:
+    """An argument or a file's name as text, bytes that are none replaced; whatever the locale, UTF-8 is understood."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # Python keeps such bytes as surrogates
+        return os.fsencode(argument).decode("utf-8", "replace")
+    return argument
 
 
 _MOST_BRACKETS: Final = 2000

@@ -97,6 +97,7 @@ class EchoEngine:
         self.prompts.append(prompt)
         self.settings.append(settings)
         total, said, stop = _tokens(prompt), 0, StopReason.COMPLETE
+        due = time.monotonic()
         entry = self._script(prompt)
         if not any(isinstance(step, PrefillProgress) for step in entry):
             yield PrefillProgress(total, total)
@@ -117,7 +118,8 @@ class EchoEngine:
                 if said == settings.max_tokens:
                     stop = StopReason.LENGTH
                     break
-                time.sleep(self._pause_seconds)
+                due += self._pause_seconds  # by the clock: a sleep that took longer is made up for
+                time.sleep(max(0.0, due - time.monotonic()))
                 said += 1
                 yield Piece(step)
         yield Done(stop, Usage(total, generated_tokens=said, decode_seconds=said * self._pause_seconds))

@@ -1,6 +1,7 @@
 """The Textual application: it puts desk, themes, language and screens together, and does no work of its own."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -20,7 +21,7 @@ from hychat.tui import effects
 from hychat.tui.commands import COMMANDS
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Place
-from hychat.tui.ending import hear_signals
+from hychat.tui.ending import hear_hang_up, hear_signals
 from hychat.tui.fetching import Fetching, FetchViewer
 from hychat.tui.screens.chat import ChatScreen
 from hychat.tui.themes import LoadedTheme, default_variables, load_theme, shipped_theme
@@ -90,6 +91,8 @@ class HychatApp(App[int]):
         """Be ready for the end, and say in the chat what was wrong with the theme."""
         if not self.is_headless:
             hear_signals(self.leave)
+            if os.isatty(0):
+                hear_hang_up(self.leave)
         if self._theme_trouble is not None and isinstance(self.screen, ChatScreen):
             self.screen.call_after_refresh(self.screen.tell_error, self._theme_trouble)
 

@@ -1,10 +1,8 @@
 """llama.cpp: which one, what it was built for, and whether it uses what this machine has."""
 
-import os
 import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +12,7 @@ from hychat.cli.doctor.nvidia import NvidiaDriver, has_cuda_libraries, nvidia_dr
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import HychatError
 from hychat.engine.child import Child
+from hychat.engine.gpus import backend_libraries
 from hychat.engine.greeting import Build, build_of, offload_devices
 from hychat.engine.install import (
     CUDA_WHEELS,
@@ -28,7 +27,6 @@ from hychat.engine.plan import Device
 from hychat.messages import _
 
 _CUDA: Final = "CUDA"
-_NOT_BACKENDS: Final = frozenset({"base"})
 
 
 def engine(around: Surroundings) -> Iterator[Finding]:
@@ -39,7 +37,7 @@ def engine(around: Surroundings) -> Iterator[Finding]:
         devices = offload_devices(child, CancelToken())
         build = build_of(child)
     except HychatError as problem:
-        yield error(PACKAGE, problem.message, problem.hint, version=_version(), libraries=_libraries())
+        yield error(PACKAGE, problem.message, problem.hint, version=_version(), libraries=backend_libraries())
         return
     finally:
         if child is not None:
@@ -55,16 +53,6 @@ def _version() -> str | None:
         return version(PACKAGE)
     except PackageNotFoundError:
         return None
-
-
-def _libraries() -> list[str]:
-    """The backends in the package's folder, whether or not they load."""
-    package = find_spec("llama_cpp")
-    folders = [Path(place) / "lib" for place in package.submodule_search_locations or ()] if package else []
-    if said := os.environ.get("LLAMA_CPP_LIB_PATH"):
-        folders = [Path(said)]
-    names = {file.name.split(".")[0].removeprefix("libggml-") for place in folders for file in place.glob("libggml-*")}
-    return sorted(names - _NOT_BACKENDS)
 
 
 def _package(build: Build) -> Finding:
@@ -84,7 +72,7 @@ def _figures(version: str) -> tuple[int, ...]:
 
 
 def _backends(build: Build, devices: tuple[Device, ...]) -> Finding:
-    details = {"backends": build.backends, "libraries": _libraries(), "cpu_features": build.cpu_features}
+    details = {"backends": build.backends, "libraries": backend_libraries(), "cpu_features": build.cpu_features}
     message = _("built for {backends}; on the processor it uses {features}").format(
         backends=", ".join(build.backends), features=", ".join(build.cpu_features) or "?"
     )
