@@ -81,7 +81,7 @@ class HychatApp(App[int]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """NO_COLOR leaves bold and reverse; Textual would paint greys, and the terminal's own colours black on black."""
-        return (NoColor(),) if self.no_color else super().get_line_filters()
+        return (NoColor(),) if self.no_color else ()
 
     def get_default_screen(self) -> Screen[None]:
         """The chat is the first screen: another below it would cost a tenth of the start."""

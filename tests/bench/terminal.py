@@ -13,7 +13,7 @@ from itertools import cycle
 from pathlib import Path
 from struct import pack
 from termios import TIOCSWINSZ
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Final, Self
 
 from hychat.domain.errors import HychatError
@@ -21,6 +21,8 @@ from tests.bench.programs import Environment
 
 _ROWS, _COLUMNS = 40, 120
 _PATIENCE_SECONDS: Final = 60.0
+_GLANCE_SECONDS: Final = 0.03
+"""Less than a terminal's buffer of 4 KiB takes to fill."""
 _FRAME_MODE: Final = "2026"
 """DEC private mode of synchronized output, which Textual asks for; with it every frame has an end."""
 FRAME_END: Final = f"\x1b[?{_FRAME_MODE}l"
@@ -115,6 +117,23 @@ class Terminal:
             read += self.read(1.0)
             missing = [text for text in missing if read.find(text, searched) < 0]
         return read
+
+    def glance_until(self, text: str) -> None:
+        """As `wait_for`, but looking now and then, to take as little as can be of the cores that the program needs."""
+        seen, deadline = "", perf_counter() + _PATIENCE_SECONDS
+        while text not in seen:
+            if perf_counter() > deadline:
+                raise HychatError(f"{text!r} never came, only {self._tail[-500:]!r}")
+            sleep(_GLANCE_SECONDS)
+            seen = seen[-100:] + self.read(0.0)
+
+    def glance_until_over(self) -> None:
+        """The same until the program has ended."""
+        with suppress(HychatError):
+            while self._process.poll() is None:
+                sleep(_GLANCE_SECONDS)
+                self.read(0.0)
+        self._process.wait(_PATIENCE_SECONDS)
 
     def rest(self, seconds: float) -> str:
         """Read for so long."""

@@ -5,6 +5,7 @@ others spin there: on two cores, with one of them busy, two threads fall to a tw
 """
 
 import os
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -54,9 +55,10 @@ class ThreadGovernor:
     """Picks the thread count for decoding from the step times it is told.
 
     It stays with one count ("home") and tries a neighbour: the next lower one as soon as two steps running were disturbed,
-    either one from time to time. A neighbour that is faster for a few steps becomes home, and the next in that direction
-    is tried at once; one step that is not faster ends the trial. Trials come less and less often while they do not pay, so
-    that on a quiet machine they cost next to nothing.
+    the one below that where it was no better, and either neighbour from time to time. One that is faster for a few steps
+    becomes home, and the next in that direction is tried at once; one step that is not faster ends the trial. Faster than
+    home's last steps, the calm ones too: a screen that is painted between tokens takes a core for a moment only. Trials
+    come less and less often while they do not pay, so that on a quiet machine they cost next to nothing.
     """
 
     PREEMPTIONS_PER_SECOND: Final = 100.0
@@ -67,8 +69,10 @@ class ThreadGovernor:
     GAIN: Final = 0.95
     """A neighbour's steps must take less than this share of home's time."""
     TRIAL_STEPS: Final = 3
+    RECENT_STEPS: Final = 8
     DISTURBED_INTERVAL_SECONDS: Final = 0.3
-    """Between trials while steps are disturbed."""
+    """Between trials while steps are disturbed; twice as long after each that did not pay, up to the longest."""
+    LONGEST_DISTURBED_INTERVAL_SECONDS: Final = 2.4
     FIRST_INTERVAL_SECONDS: Final = 2.0
     LONGEST_INTERVAL_SECONDS: Final = 8.0
     """Between trials while they are not: so long it may take to notice that a core is free again."""
@@ -84,9 +88,14 @@ class ThreadGovernor:
         self._width = 0
         self._usual_seconds = 0.0
         """What a step takes at home; 0 while that is not known."""
-        self._disturbed: list[float] = []
-        """The last steps, as far as they were disturbed."""
+        self._recent: deque[float] = deque(maxlen=self.RECENT_STEPS)
+        """The last steps at home, since it is home."""
+        self._disturbed_steps = 0
+        """How many of the last ones running were disturbed."""
         self._interval = self.FIRST_INTERVAL_SECONDS
+        self._disturbed_interval = self.DISTURBED_INTERVAL_SECONDS
+        self._reach = 1
+        """How many ranks below home the next trial goes while steps are disturbed."""
         self._waited = self.DISTURBED_INTERVAL_SECONDS  # the core may be taken from the start
 
     @property
@@ -102,6 +111,7 @@ class ThreadGovernor:
         is_trial = self._rank != self._home
         if width != self._width:  # times of different widths do not compare
             self._width, self._usual_seconds, self._rank = width, 0.0, self._home
+            self._recent.clear()
             if is_trial:
                 return
         if is_trial:
@@ -113,32 +123,38 @@ class ThreadGovernor:
         usual = self._usual_seconds or seconds
         is_preempted = preemptions >= max(self.LEAST_PREEMPTIONS, self.PREEMPTIONS_PER_SECOND * seconds)
         is_disturbed = is_preempted or seconds > usual * self.SLOWDOWN
-        self._disturbed = [*self._disturbed[-1:], seconds] if is_disturbed else []
-        is_taken = len(self._disturbed) > 1  # one such step may be anything
-        if is_taken:
-            usual = sum(self._disturbed) / len(self._disturbed)
-        elif not is_disturbed:
+        self._disturbed_steps = self._disturbed_steps + 1 if is_disturbed else 0
+        is_taken = self._disturbed_steps > 1  # one such step may be anything
+        if not is_disturbed:
             usual = seconds if seconds < usual / self.SLOWDOWN else 0.9 * usual + 0.1 * seconds
         self._usual_seconds = usual
+        self._recent.append(seconds)
         self._waited += seconds
-        if is_taken and self._home < self._last and self._waited > self.DISTURBED_INTERVAL_SECONDS:
-            self._try(1)
+        if is_taken and self._home < self._last and self._waited > self._disturbed_interval:
+            self._try(self._reach)
+            self._reach = self._reach + 1 if self._home + self._reach < self._last else 1
         elif self._waited > self._interval:
             self._try(self._direction)
 
-    def _try(self, direction: int) -> None:
-        """Make the next step with a neighbour; with the other one where there is none that way."""
-        self._direction = direction if 0 <= self._home + direction <= self._last else -direction
-        self._rank = max(0, min(self._last, self._home + self._direction))
-        self._waited, self._trial, self._disturbed = 0.0, [], []
+    def _try(self, ranks: int) -> None:
+        """Make the next step with a count so many ranks below; with the neighbour above where there is none."""
+        if not 0 <= self._home + ranks <= self._last:
+            ranks = -ranks
+        self._direction = 1 if ranks > 0 else -1
+        self._rank = max(0, min(self._last, self._home + ranks))
+        self._waited, self._trial = 0.0, []
 
     def _judge(self, seconds: float) -> None:
         self._trial.append(seconds)
-        if seconds >= self._usual_seconds * self.GAIN:
+        if seconds >= self.GAIN * sum(self._recent) / len(self._recent):
             self._rank = self._home
             self._direction = -self._direction
             self._interval = min(max(self._interval * 2, self.FIRST_INTERVAL_SECONDS), self.LONGEST_INTERVAL_SECONDS)
+            self._disturbed_interval = min(2 * self._disturbed_interval, self.LONGEST_DISTURBED_INTERVAL_SECONDS)
         elif len(self._trial) == self.TRIAL_STEPS:
             self._home, self._usual_seconds = self._rank, sum(self._trial) / self.TRIAL_STEPS
+            self._recent.clear()
+            self._recent.extend(self._trial)
             has_next = 0 <= self._home + self._direction <= self._last
             self._interval = 0.0 if has_next else self.FIRST_INTERVAL_SECONDS
+            self._disturbed_interval, self._reach = self.DISTURBED_INTERVAL_SECONDS, 1

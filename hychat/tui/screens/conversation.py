@@ -1,8 +1,10 @@
 """A conversation on the screen: the transcript, what its model is doing, and the answers while they are written."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 from textual import work
@@ -89,6 +91,7 @@ class ConversationScreen(Screen[None]):
     async def _begin(self, *, is_start: bool = False) -> None:
         """Open the chat and load its model; the user may write meanwhile."""
         self._remember_questions()
+        threading.Thread(target=_bring_markdown, daemon=True).start()
         try:
             async for batch in batches(self.desk.load(CancelToken())):
                 self._show_loading(batch[-1])
@@ -293,3 +296,9 @@ def entry_of(message: Message, place: tuple[int, int]) -> Entry:
 
 def _meter(used: int, total: int) -> str:
     return _("context {percent:.0f}%").format(percent=100 * used / total)
+
+
+def _bring_markdown() -> None:
+    """Import what the first answer needs while the model loads: the 50 ms would be taken from the decode."""
+    for name in ("blocks", "layout"):
+        import_module(f"hychat.tui.markdown.{name}")

@@ -10,7 +10,7 @@ from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.cache import LRUCache
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -89,6 +89,9 @@ class Transcript(ScrollView):
         self._strips: LRUCache[int, Strip] = LRUCache(_ROWS_KEPT)
         """Rows as they are painted, by the identity of the row; what is forgotten is made again."""
         self._kept_rows: LRUCache[int, Row] = LRUCache(_ROWS_KEPT)
+        self._shown_at = -1
+        """The row of the column that was last on top; -1 where nothing that is on the screen can stay."""
+        self._shown: list[Row] = []
 
     # What it shows
 
@@ -114,8 +117,7 @@ class Transcript(ScrollView):
 
     def look_anew(self) -> None:
         """Lay everything out again: the theme or the language is another one."""
-        self._strips.clear()
-        self.column.lay_out_anew(self._text_width, self._looks())
+        self._lay_out_anew()
         self._settle()
 
     @property
@@ -188,12 +190,16 @@ class Transcript(ScrollView):
         if self._text_width != self.column.width or not self._is_laid_out:
             self._is_laid_out = True
             top = self.entry_on_top
-            self.column.lay_out_anew(self._text_width, self._looks())
-            self._strips.clear()
+            self._lay_out_anew()
             if not self._is_following and top is not None:
                 self._move_to(self.column.top_of(top))
                 return
         self._settle()
+
+    def _lay_out_anew(self) -> None:
+        self.column.lay_out_anew(self._text_width, self._looks())
+        self._strips.clear()
+        self._shown_at = -1
 
     def _settle(self) -> None:
         """Lay out what is seen, at the end or where the reader is."""
@@ -204,12 +210,38 @@ class Transcript(ScrollView):
 
     def _move_to(self, top: int) -> None:
         top = self.column.settle(top, self.size.height)
-        self.virtual_size = Size(self._width, self.column.height)
+        self._take_height()
         self.set_reactive(ScrollView.scroll_y, float(top))
         self.set_reactive(ScrollView.scroll_target_y, float(top))
         if self.show_vertical_scrollbar:
             self.vertical_scrollbar.position = top
-        self.refresh()
+        self._paint_changes(top)
+
+    def _take_height(self) -> None:
+        """Tell the scroll bar. Textual would lay the screen out at every new row; that is for when the bar comes or goes."""
+        size = Size(self._width, self.column.height)
+        if (size.height > self.size.height) != self.show_vertical_scrollbar:
+            self.virtual_size = size
+            return
+        self.set_reactive(ScrollView.virtual_size, size)
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = size.height
+
+    def _paint_changes(self, top: int) -> None:
+        """Repaint what is not as it was: of an answer that grows that is its last rows, until it fills the screen."""
+        before, was_at = self._shown, self._shown_at
+        self._shown = [self.column.row(top + y) for y in range(self.size.height)]
+        self._shown_at = top
+        if was_at != top or len(before) != len(self._shown):
+            self.refresh()
+            return
+        changed = [
+            Region(0, y, self.size.width, 1)
+            for y, (old, new) in enumerate(zip(before, self._shown, strict=True))
+            if old is not new and old != new
+        ]
+        if changed:
+            self.refresh(*changed)
 
     def validate_scroll_y(self, value: float) -> float:
         """Textual's bound, once what comes into view is laid out: it may be taller than was guessed."""
@@ -226,7 +258,7 @@ class Transcript(ScrollView):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """The reader scrolled."""
-        self.virtual_size = Size(self._width, self.column.height)
+        self._take_height()
         super().watch_scroll_y(old_value, new_value)
         self._is_following = new_value >= self.max_scroll_y - 1
 
