@@ -16,7 +16,7 @@ from hychat.catalogue.reference import all_parts, choose, leaves_its_folder, rea
 from hychat.domain.errors import UsageError
 from tests.hub import Hub, nobody_listens
 from tests.hub_trouble import cut, stall
-from tests.programs import Ended, run_hychat, started
+from tests.programs import Ended, Terminal, run_hychat, started
 from tests.tiny_models import write_hunyuan_dense
 
 REPOSITORY = "owner/tiny-GGUF"
@@ -114,6 +114,14 @@ def test_the_table_says_why_a_model_does_not_fit() -> None:
     listed = models("list")
     assert listed.code == 0
     assert "no: needs 900000.3 GB, this machine has" in listed.out
+
+
+@pytest.mark.parametrize(("columns", "tells_licences"), [(80, False), (140, True)])
+def test_the_table_leaves_the_licences_out_where_they_do_not_fit(columns: int, tells_licences: bool) -> None:
+    with Terminal.running("models", "list", columns=columns) as terminal:
+        assert terminal.end() == 0
+        assert ("LICENCE" in terminal.written) is tells_licences
+        assert all(len(row) <= columns for row in terminal.written.splitlines())
 
 
 def test_info_tells_the_terms_of_a_licence() -> None:

@@ -68,7 +68,7 @@ def test_an_answer_is_stopped_and_the_next_has_another_style_and_temperature() -
         ask(terminal, "/set max_tokens 5")
         terminal.wait_until_shown("max_tokens is now 5")
         ask(terminal, "Say hello.")
-        terminal.wait_until_shown("formal  ·  0.3")
+        terminal.wait_until_shown("formal  ·  temp 0.3")
         terminal.type(CTRL_D)
         assert terminal.end() == 0
         assert is_left_as_it_was(terminal)

@@ -33,6 +33,7 @@ class Served:
 
     process: "subprocess.Popen[bytes]"
     url: str
+    key: str
 
     @property
     def host(self) -> str:
@@ -49,9 +50,14 @@ def serving(*arguments: str, model: str = "echo") -> Iterator[Served]:
     with started("web", "--port", "0", *arguments, HYCHAT_MODEL=model) as process:
         assert process.stderr is not None
         told = process.stderr.readline().decode()
-        found = re.search(r"http://\S+/", told)
+        found = re.search(r"(http://\S+/)\?key=([\w-]+)", told)
         assert found, told
-        yield Served(process, found[0])
+        yield Served(process, found[1], found[2])
+
+
+def cookie_of(served: Served) -> dict[str, str]:
+    """What the page has sent ever since it was opened with the key."""
+    return {"Cookie": f"hychat-{served.host.rpartition(':')[2]}={served.key}"}
 
 
 @asynccontextmanager
@@ -59,7 +65,7 @@ async def page_of(served: Served, **headers: str) -> AsyncIterator[ClientWebSock
     """An open page, as far as the server can tell."""
     async with (
         ClientSession() as client,
-        client.ws_connect(f"{served.url}ws?width=80&height=24", headers=headers) as socket,
+        client.ws_connect(f"{served.url}ws?width=80&height=24", headers={**cookie_of(served), **headers}) as socket,
     ):
         yield socket
 
@@ -81,7 +87,7 @@ async def test_the_page_and_all_it_loads_name_no_other_host() -> None:
             while left:
                 path = left.pop()
                 seen.add(path)
-                async with client.get(path) as response:
+                async with client.get(path, headers=cookie_of(served)) as response:
                     assert response.status == 200, path
                     content = (await response.read()).decode("utf-8", "replace")
                 if path.endswith((".ttf", ".svg")):
@@ -98,7 +104,7 @@ async def test_the_page_and_all_it_loads_name_no_other_host() -> None:
 
 async def test_the_browser_is_forbidden_to_ask_other_hosts() -> None:
     with serving() as served:
-        async with ClientSession(served.url) as client, client.get("/") as response:
+        async with ClientSession(served.url) as client, client.get("/", headers=cookie_of(served)) as response:
             policy = response.headers["Content-Security-Policy"]
             assert policy.startswith("default-src 'none'; script-src 'self'; ")
             assert set(NAMED_HOST.findall(policy)) == {f"ws://{served.host}", f"wss://{served.host}"}
@@ -107,7 +113,7 @@ async def test_the_browser_is_forbidden_to_ask_other_hosts() -> None:
 
 async def test_the_page_speaks_the_users_language() -> None:
     with serving("--lang", "zh") as served:
-        async with ClientSession(served.url) as client, client.get("/") as response:
+        async with ClientSession(served.url) as client, client.get("/", headers=cookie_of(served)) as response:
             assert '<html lang="zh">' in await response.text()
 
 
@@ -154,6 +160,26 @@ async def test_a_page_of_another_site_opens_no_chat(headers: dict[str, str]) -> 
             async with page_of(served, **headers):
                 pass
         assert served.chats() == []
+
+
+async def test_nobody_without_the_key_opens_a_chat() -> None:
+    with serving() as served, pytest.raises(WSServerHandshakeError, match="403"):
+        async with page_of(served, Cookie=f"{cookie_of(served)['Cookie']}x"):
+            pass
+
+
+async def test_the_address_with_the_key_opens_the_page_and_gives_it_the_cookie() -> None:
+    with serving() as served:
+        async with ClientSession(served.url) as client:
+            async with client.get("/") as refused:
+                assert refused.status == 403
+                assert "key" in await refused.text()
+            async with client.get(f"/?key={served.key}") as response:
+                assert response.status == 200
+                (cookie,) = response.cookies.values()
+                assert f"{cookie.key}={cookie.value}" == cookie_of(served)["Cookie"]
+                assert cookie["httponly"]
+                assert cookie["samesite"] == "Strict"
 
 
 async def test_its_own_page_does() -> None:

@@ -274,7 +274,7 @@ class Repl:
             case effects.Copy(text):
                 self._copy(text)
             case effects.Go(place):
-                self._output.text(inline_text.about(place, desk))
+                self._output.text(inline_text.about(place, desk, self._output.stdout.size().columns))
             case effects.ShowChat():
                 self._show_chat()
             case effects.Refresh():

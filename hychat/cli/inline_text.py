@@ -13,8 +13,8 @@ from hychat.tui.effects import Place
 _CHATS_SHOWN: Final = 20
 
 
-def about(place: Place, desk: Desk) -> str:
-    """What a screen of the TUI would show.
+def about(place: Place, desk: Desk, columns: int) -> str:
+    """What a screen of the TUI would show, on a terminal of so many columns.
 
     Raises:
         HychatError: It cannot be read.
@@ -25,7 +25,7 @@ def about(place: Place, desk: Desk) -> str:
         case Place.CHATS:
             return _chats(desk)
         case Place.MODELS:
-            return _models()
+            return _models(columns)
         case Place.SETTINGS:
             return _(
                 "All settings: hychat config show. To change one for good: hychat config set KEY VALUE. "
@@ -92,7 +92,7 @@ def _chats(desk: Desk) -> str:
     )
 
 
-def _models() -> str:
+def _models(columns: int) -> str:
     from hychat.cli.models import listing
 
-    return "\n".join([listing(), _("To talk to another one: /model NAME.")])
+    return "\n".join([listing(columns), _("To talk to another one: /model NAME.")])

@@ -79,12 +79,15 @@ def list_(*, as_json: _Json = False) -> None:
     if as_json:
         output.json([row.as_json() for row in _sorted_rows()])
     else:
-        output.text(listing())
+        output.text(listing(output.stdout.size().columns if output.stdout.is_terminal else None))
 
 
-def listing() -> str:
-    """The models as a table, those that are here first."""
-    return _table(_sorted_rows())
+def listing(columns: int | None = None) -> str:
+    """The models as a table, those that are here first; without the licences where those do not fit the columns."""
+    table = _table(_sorted_rows())
+    if columns is None or all(_width(line) <= columns for line in table.splitlines()):
+        return table
+    return _table(_sorted_rows(), has_licence=False)
 
 
 @app.command(cls=Command, help=_("Fetch a model; goes on where it was stopped."))
@@ -201,7 +204,7 @@ def _rows() -> Iterable[_Row]:
         )
 
 
-def _table(rows: Sequence[_Row]) -> str:
+def _table(rows: Sequence[_Row], *, has_licence: bool = True) -> str:
     from hychat.catalogue.download import size
 
     cells = [(_("NAME"), _("SIZE"), _("HERE"), _("FITS"), _("LICENCE"))]
@@ -215,9 +218,10 @@ def _table(rows: Sequence[_Row]) -> str:
         )
         for row in rows
     ]
-    widths = [max(_width(row[column]) for row in cells) for column in range(len(cells[0]))]
+    shown = len(cells[0]) - (not has_licence)
+    widths = [max(_width(row[column]) for row in cells) for column in range(shown)]
     return "\n".join(
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=False)).rstrip()
         for row in cells
     )
 

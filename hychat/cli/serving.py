@@ -2,12 +2,13 @@
 
 The page asks no other host for anything, and may not: its Content-Security-Policy forbids it. A page of another site cannot
 reach the chat through the user's browser: the names that are answered to are this machine's, and a socket opens for our own
-page only.
+page only. Other users of the machine lack the key, which is part of the address that is told once.
 """
 
 import asyncio
 import ipaddress
 import re
+import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ from hychat.messages import _, language
 _PAGE: Final = Path(__file__).parent / "page"
 _STATIC: Final = Path(textual_serve.__file__).parent / "static"
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d+)?")
+_SHIPPED: Final = ("/page/", "/static/")
 _FONT_PIXELS: Final = 16
 _PATIENCE_SECONDS: Final = 8.0
 """How long chats that must end are waited for."""
@@ -44,6 +46,7 @@ class Site:
         self._server = Server(f"TEXTUAL_DRIVER={BROWSER_DRIVER} exec {command}", title="hychat")
         self._chats: set[asyncio.Task[object]] = set()
         self._names: frozenset[str] = frozenset()
+        self._key = secrets.token_urlsafe(16)
 
     def serve(self, host: str, port: int, tell: Callable[[str], None]) -> None:
         """Serve until a signal asks for the end; `tell` gets the address.
@@ -69,14 +72,14 @@ class Site:
                     hint=_("Choose another port: hychat web --port {port}").format(port=port + 1),
                 ) from error
             ended = _ended_by_signal()
-            tell(f"http://{_in_url(host)}:{runner.addresses[0][1]}/")
+            tell(f"http://{_in_url(host)}:{runner.addresses[0][1]}/?key={self._key}")
             await ended.wait()
         finally:
             await runner.cleanup()
 
     def application(self) -> web.Application:
         """The addresses that are answered."""
-        application = web.Application(middlewares=[self._refuse_strangers])
+        application = web.Application(middlewares=[self._refuse_strangers, self._ask_for_key])
         application.add_routes(
             [
                 web.get("/", self._page),
@@ -103,6 +106,20 @@ class Site:
         if origin is not None and urlsplit(origin).netloc != request.host:
             raise web.HTTPForbidden(text="hychat answers to its own page only.\n")
         return await handler(request)
+
+    @web.middleware
+    async def _ask_for_key(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """The page takes it from its address and keeps it as a cookie, of this port alone; what is shipped needs none."""
+        if request.path.startswith(_SHIPPED):
+            return await handler(request)
+        cookie = f"hychat-{request.url.port}"
+        keys = (request.query.get("key", ""), request.cookies.get(cookie, ""))
+        if not any(secrets.compare_digest(key.encode(), self._key.encode()) for key in keys):
+            raise web.HTTPForbidden(text=_("Open the whole address that `hychat web` told, with its key.") + "\n")
+        response = await handler(request)
+        if not response.prepared:  # a socket is
+            response.set_cookie(cookie, self._key, httponly=True, samesite="Strict")
+        return response
 
     def _is_ours(self, name: str) -> bool:
         """An address is: another site's page can be made to come under a name of its own, not under an address."""

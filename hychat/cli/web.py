@@ -68,7 +68,7 @@ def web(
         output.warn(_("Anybody who reaches {host} can chat here and read the history.").format(host=host))
 
     def tell(url: str) -> None:
-        output.report(_("The chat is at {url}. Ctrl+C ends it.").format(url=url))
+        output.report(_("The chat is at {url} (Ctrl+C ends it)").format(url=url))
         if opens:
             from webbrowser import open_new_tab
 

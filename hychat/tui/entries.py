@@ -1,163 +1,19 @@
 """What the transcript holds: questions, answers with their thoughts, and notes of hychat's own."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
-from math import ceil
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-from rich.segment import Segment
-from rich.style import Style
-
-from hychat.domain.choices import Style as Manner
 from hychat.domain.errors import EngineError, HychatError
 from hychat.domain.event import Channel
 from hychat.domain.generation import StopReason
 from hychat.domain.message import FilePart, ImagePart, Message
-from hychat.domain.text import printable
 from hychat.messages import _
-from hychat.tui.column import Part, Row
+from hychat.tui.column import Part
 from hychat.tui.effects import Tone
-from hychat.tui.looks import Looks
-from hychat.tui.markdown.wrapping import wrap
+from hychat.tui.parts import Blank, Fact, Facts, Hint, Lines, MarkdownText, Muted, rows_guessed
 
 if TYPE_CHECKING:
     from hychat.tui.markdown.block import Block
-
-_TAB_CELLS: Final = 4
-DO: Final = "do"
-"""Key in a segment's meta: what a click on it does, a word and its arguments."""
-
-
-def rows_guessed(text: str, width: int) -> int:
-    """How many rows a text may take: a letter takes a cell, a Chinese character two and three bytes."""
-    characters, octets = len(text), len(text.encode("utf-8", "replace"))
-    cells = characters + (octets - characters) // 2
-    return max(1, text.count("\n") + ceil(cells / width))
-
-
-def doing(style: Style, *action: str) -> Style:
-    """The style of a text that does something when it is clicked."""
-    return style + Style(meta={DO: action})
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Lines:
-    """Rows that are known as they stand, each a list of texts with the name of their look; folded where they are too long."""
-
-    text: str
-    look: str = "muted"
-    is_marked: bool = False
-    is_band: bool = False
-
-    def guess(self, width: int) -> int:
-        return rows_guessed(self.text, width)
-
-    def rows(self, width: int, looks: Looks) -> list[Row]:
-        style: Style = getattr(looks, self.look)
-        found = wrap([(printable(self.text).expandtabs(_TAB_CELLS), style)], width)
-        return [Row([Segment(*span) for span in spans], self.is_marked, self.is_band) for spans in found]
-
-
-_BETWEEN: Final = "  ·  "
-Fact = tuple[tuple[str, tuple[str, ...]], ...]
-"""Texts that belong together, each with what a click on it does; nothing where that is empty."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Meta:
-    """One row of small facts, some of which do something when they are clicked."""
-
-    facts: tuple[Fact, ...]
-    is_spaced: bool = False
-    """Whether an empty row goes before it."""
-
-    def guess(self, width: int) -> int:  # noqa: ARG002 - a part's
-        return 1 + self.is_spaced
-
-    def rows(self, width: int, looks: Looks) -> list[Row]:
-        segments: list[Segment] = []
-        for fact in self.facts:
-            more = [Segment(text, doing(looks.accent, *action) if action else looks.muted) for text, action in fact]
-            more = [Segment(_BETWEEN, looks.muted), *more] if segments else more
-            if segments and Segment.get_line_length([*segments, *more]) > width:
-                break  # whole facts only, the first ones weigh most
-            segments += more
-        cut = Segment.adjust_line_length(segments, width, pad=False)
-        return [*([Row()] if self.is_spaced else ()), Row(tuple(cut))]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Markdown:
-    """One block of an answer."""
-
-    block: "Block"
-    nth: int
-    """Which block of its text it is, counted from 0."""
-
-    def guess(self, width: int) -> int:
-        return rows_guessed(self.block.source.rstrip("\n"), width) + (self.block.opens and self.nth > 0)
-
-    def rows(self, width: int, looks: Looks) -> list[Row]:
-        from hychat.tui.markdown.layout import rows as rows_of_block  # brings the Markdown parser, 20 ms
-
-        rows = [
-            Row(self._with_copy(row.segments, looks) if row.copies else tuple(row.segments))
-            for row in rows_of_block(self.block, width, looks.markdown)
-        ]
-        return [Row(), *rows] if self.block.opens and self.nth else rows
-
-    def _with_copy(self, segments: Sequence[Segment], looks: Looks) -> tuple[Segment, ...]:
-        """A click on the first row of code, right of the code itself, copies all of it."""
-        *code, last = segments
-        label = _("copy")
-        gap = last.cell_length - cell_len(label) - 1
-        if last.text.strip() or gap < 1:  # the language stands there, with one cell behind it
-            more = code[-1:] if code and len(code) > 1 else []
-            shown = [Segment(part.text, doing(part.style or Style(), "code", str(self.nth))) for part in (*more, last)]
-            return (*code[: len(code) - len(more)], *shown)
-        style = last.style or Style()
-        return (*code, Segment(" " * gap, style), Segment(label, doing(style + looks.muted, "code", str(self.nth))),
-                Segment(" ", style))  # fmt: skip
-
-
-class _Text:
-    """Markdown that may still grow, as parts."""
-
-    def __init__(self, text: str = "") -> None:
-        from hychat.tui.markdown.blocks import Blocks  # 7 ms
-
-        self._blocks = Blocks()
-        self._parts: list[_Markdown] = []
-        self._pieces: list[str] = []
-        self.feed(text)
-
-    @property
-    def source(self) -> str:
-        """All that was fed."""
-        return "".join(self._pieces)
-
-    def feed(self, text: str) -> None:
-        """Take the next piece."""
-        if text:
-            self._pieces.append(text)
-            self._blocks.feed(text)
-
-    def parts(self) -> list[_Markdown]:
-        """A part for each block; the same as before for those that did not change."""
-        blocks = self._blocks.blocks
-        kept = next(
-            (n for n, (part, block) in enumerate(zip(self._parts, blocks, strict=False)) if part.block is not block),
-            min(len(self._parts), len(blocks)),
-        )
-        self._parts[kept:] = [_Markdown(block, n) for n, block in enumerate(blocks[kept:], kept)]
-        return [*self._parts]
-
-    @property
-    def blocks(self) -> "Sequence[Block]":
-        """What it is made of."""
-        return self._blocks.blocks
 
 
 class Question:
@@ -182,11 +38,11 @@ class Question:
         for part in self.message.parts:
             if isinstance(part, FilePart | ImagePart):
                 label = f"▤ {part.attachment.name}  {_size_of(part)}"
-                parts.append(_Lines(label, "muted", is_marked=True, is_band=True))
+                parts.append(Lines(label, "muted", is_marked=True, is_band=True))
         if self.message.text:
-            parts.append(_Lines(self.message.text, "question", is_marked=True, is_band=True))
+            parts.append(Lines(self.message.text, "question", is_marked=True, is_band=True))
         if self._place[1] > 1:
-            parts.append(_Meta((_walk(self.message, self._place),)))
+            parts.append(Facts((_walk(self.message, self._place),)))
         return parts
 
 
@@ -212,10 +68,10 @@ class Answer:
         self._is_open = False
         """Whether the thought is shown."""
         self._thought_seconds: float | None = None
-        self._thought: _Text | None = None
-        self._text: _Text | None = None
+        self._thought: MarkdownText | None = None
+        self._text: MarkdownText | None = None
         if message is None:
-            self._thought, self._text = _Text(), _Text()
+            self._thought, self._text = MarkdownText(), MarkdownText()
 
     def take(self, text: str, channel: Channel) -> None:
         """The next piece."""
@@ -240,7 +96,7 @@ class Answer:
         self.message, self._place, self._state = message, place, ""
 
     @staticmethod
-    def _written(text: "_Text | None") -> str:
+    def _written(text: "MarkdownText | None") -> str:
         return text.source if text else ""
 
     def go_on(self) -> None:
@@ -273,7 +129,7 @@ class Answer:
     def _read(self) -> None:
         """Cut the message into blocks, once it is looked at."""
         if self._text is None and self.message is not None:
-            self._thought, self._text = _Text(self.message.thought), _Text(self.message.text)
+            self._thought, self._text = MarkdownText(self.message.thought), MarkdownText(self.message.text)
 
     def guess(self, width: int) -> int:
         """As `Entry`."""
@@ -286,12 +142,12 @@ class Answer:
         parts: list[Part] = [*self._thought_parts()]
         text = self._text.parts() if self._text else []
         if parts and text:
-            parts.append(_Blank())
+            parts.append(Blank())
         parts += text
         if self._state:
-            parts.append(_Lines(self._state))
+            parts.append(Lines(self._state))
         if self.message is not None:
-            parts.append(_Meta(tuple(self._facts(self.message)), is_spaced=bool(text)))
+            parts.append(Facts(tuple(self._facts(self.message)), is_spaced=bool(text)))
         return parts
 
     def _thought_parts(self) -> Iterator[Part]:
@@ -304,10 +160,10 @@ class Answer:
             seconds = self.message.thought_seconds
         label = _("Thought") if is_done else _("Thinking")
         label = f"{label} · {seconds:.0f} s" if seconds is not None else label
-        yield _Meta((((f"{'▾' if self._is_open else '▸'} {label}", ("thought",)),),))
+        yield Facts((((f"{'▾' if self._is_open else '▸'} {label}", ("thought",)),),))
         if self._is_open:
             for part in thought:
-                yield _Muted(part)
+                yield Muted(part)
 
     def _facts(self, message: Message) -> Iterator[Fact]:
         if self._place[1] > 1:
@@ -317,7 +173,7 @@ class Answer:
         if message.receipt is not None:
             settings, usage = message.receipt.settings, message.receipt.usage
             if settings.temperature is not None:
-                yield ((f"{settings.temperature:g}", ()),)
+                yield ((_("temp {value:g}").format(value=settings.temperature), ()),)
             if usage.decode_tokens_per_second:
                 yield ((_("{speed:.0f} tokens/s").format(speed=usage.decode_tokens_per_second), ()),)
         if (ended := _ending(message.stop)) is not None:
@@ -343,35 +199,6 @@ def _ending(stop: StopReason | None) -> str | None:
             return None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Blank:
-    """An empty row."""
-
-    def guess(self, width: int) -> int:  # noqa: ARG002 - a part's
-        return 1
-
-    def rows(self, width: int, looks: Looks) -> list[Row]:  # noqa: ARG002 - a part's
-        return [Row()]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Muted:
-    """A part of a thought."""
-
-    part: _Markdown
-
-    def guess(self, width: int) -> int:
-        return self.part.guess(width - 2)
-
-    def rows(self, width: int, looks: Looks) -> list[Row]:
-        rows = self.part.rows(width - 2, looks)
-        return [Row((Segment("  "), *_in(row.segments, looks.muted))) for row in rows]
-
-
-def _in(segments: Iterable[Segment], style: Style) -> Iterator[Segment]:
-    return (Segment(text, own + style if own else style) for text, own, _control in segments)
-
-
 def error_text(error: HychatError) -> str:
     """What went wrong and what to do; of an engine that died without its log, which `hychat doctor` finds."""
     hint = error.hint.partition("\n")[0] if isinstance(error, EngineError) else error.hint
@@ -395,34 +222,12 @@ class Welcome:
             ("Ctrl+R", _("earlier chats")),
         )
         return [
-            _Lines("hychat", "heading"),
-            _Blank(),
-            _Lines(_("Ask something. What is said here stays on this machine."), "question"),
-            _Blank(),
-            *(_Hint(key, text) for key, text in hints),
+            Lines("hychat", "heading"),
+            Blank(),
+            Lines(_("Ask something. What is said here stays on this machine."), "question"),
+            Blank(),
+            *(Hint(key, text) for key, text in hints),
         ]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Hint:
-    """A key, and what it is for."""
-
-    key: str
-    text: str
-
-    def guess(self, width: int) -> int:
-        return rows_guessed(self.text, width - _HINT_CELLS)
-
-    def rows(self, width: int, looks: Looks) -> list[Row]:
-        rows = wrap([(self.text, looks.muted)], width - _HINT_CELLS)
-        keys = [f"{self.key:{_HINT_CELLS}}", *[" " * _HINT_CELLS] * len(rows)]
-        return [
-            Row((Segment(key, looks.accent), *(Segment(*span) for span in spans)))
-            for key, spans in zip(keys, rows, strict=False)
-        ]
-
-
-_HINT_CELLS: Final = 9
 
 
 class Note:
@@ -438,64 +243,4 @@ class Note:
 
     def parts(self) -> list[Part]:
         """As `Entry`."""
-        return [_Lines(self._text, self._look)]
-
-
-class Comparison:
-    """Answers to one question in several styles, side by side where there is room."""
-
-    def __init__(self, styles: Iterable[Manner]) -> None:
-        self.answers: dict[Manner, Answer] = {style: Answer() for style in styles}
-
-    def guess(self, width: int) -> int:  # noqa: ARG002 - an entry's
-        """As `Entry`."""
-        return _COMPARISON_ROWS
-
-    def parts(self) -> list[Part]:
-        """As `Entry`."""
-        return [_SideBySide(tuple((style, tuple(answer.parts())) for style, answer in self.answers.items()), self)]
-
-    def head(self, style: Manner) -> tuple[str, tuple[str, ...]]:
-        """What stands above an answer: its style, and once it is written what takes it."""
-        message = self.answers[style].message
-        name = style_name(style)
-        return (_("{style}: go on from here").format(style=name), ("take", message.id)) if message else (name, ())
-
-
-_COMPARISON_ROWS: Final = 12
-_GAP_CELLS: Final = 3
-_NARROWEST_COLUMN: Final = 24
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _SideBySide:
-    """Several answers in columns, or one under another where columns would be too narrow."""
-
-    answers: tuple[tuple[Manner, tuple[Part, ...]], ...]
-    comparison: Comparison
-
-    def guess(self, width: int) -> int:
-        return max(sum(part.guess(width) for part in parts) for _style, parts in self.answers) + 2
-
-    def rows(self, width: int, looks: Looks) -> list[Row]:
-        count = len(self.answers)
-        column = (width - _GAP_CELLS * (count - 1)) // count
-        if column < _NARROWEST_COLUMN:
-            return [row for style, parts in self.answers for row in (*self._column(style, parts, width, looks), Row())]
-        columns = [self._column(style, parts, column, looks) for style, parts in self.answers]
-        return [self._beside(cells, column) for cells in zip_longest(*columns, fillvalue=Row())]
-
-    def _column(self, style: Manner, parts: Iterable[Part], width: int, looks: Looks) -> list[Row]:
-        text, action = self.comparison.head(style)
-        look = doing(looks.accent, *action) if action else looks.accent
-        head = Row(tuple(Segment.adjust_line_length([Segment(text, look)], width, pad=False)))
-        return [head, Row(), *(row for part in parts for row in part.rows(width, looks))]
-
-    @staticmethod
-    def _beside(cells: Sequence[Row], width: int) -> Row:
-        segments: list[Segment] = []
-        for nth, cell in enumerate(cells):
-            if nth:
-                segments.append(Segment(" " * _GAP_CELLS))
-            segments += Segment.adjust_line_length([*cell.segments], width)
-        return Row(tuple(segments))
+        return [Lines(self._text, self._look)]

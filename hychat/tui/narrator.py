@@ -20,8 +20,9 @@ from hychat.domain.event import (
 )
 from hychat.domain.message import Conversation, Message, Role
 from hychat.messages import _, ngettext
+from hychat.tui.comparison import Comparison
 from hychat.tui.effects import Tone
-from hychat.tui.entries import Answer, Comparison, Note, error_text
+from hychat.tui.entries import Answer, Note, error_text
 
 
 class Narrator:

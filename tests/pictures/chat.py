@@ -1,6 +1,6 @@
 """Draws the README's pictures of the chat from real runs with the starter model.
 
-`python -m tests.pictures.chat` writes `chat.svg`, `chat-paper.svg` and `compare.svg` beside this file.
+`python -m tests.pictures.chat` writes `chat.svg`, `chat-paper.svg`, `compare.svg` and `models.svg` beside this file.
 """
 
 import asyncio
@@ -32,6 +32,8 @@ class Scene:
     config: Config
     size: tuple[int, int]
     language: str = "en"
+    keys: Sequence[str] = ()
+    """Pressed at the end."""
 
 
 _SCENES: Final = (
@@ -54,6 +56,13 @@ _SCENES: Final = (
         Config(model="starter", seed=2, max_tokens=60, save=False, theme="night"),
         (112, 24),
     ),
+    Scene(
+        "models",
+        ["Name three rivers of Yunnan."],
+        Config(model="starter", seed=1, max_tokens=60, save=False, theme="night"),
+        (100, 26),
+        keys=["f2"],
+    ),
 )
 
 
@@ -68,6 +77,7 @@ async def _draw(scene: Scene) -> None:
                 pilot,
                 lambda: len(app.desk.conversation.messages) > before + 1 and not app.desk.is_busy,  # noqa: B023 - at once
             )
+        await pilot.press(*scene.keys)
         await pilot.pause(0.2)
         (_FOLDER / f"{scene.name}.svg").write_text(picture_of(app), encoding="utf-8")
         app.desk.close()

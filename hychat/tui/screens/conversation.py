@@ -1,5 +1,6 @@
 """A conversation on the screen: the transcript, what its model is doing, and the answers while they are written."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -21,9 +22,10 @@ from hychat.domain.event import LoadProgress, TurnEvent
 from hychat.domain.message import Message, Part, Role
 from hychat.messages import _
 from hychat.tui.column import Entry
+from hychat.tui.comparison import Comparison
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Tone
-from hychat.tui.entries import Answer, Comparison, Note, Question, Welcome, error_text, style_name
+from hychat.tui.entries import Answer, Note, Question, Welcome, error_text, style_name
 from hychat.tui.narrator import CompareNarrator, Narrator, place_of, places_of
 from hychat.tui.turns import batches
 from hychat.tui.widgets.completion import Completion
@@ -100,6 +102,7 @@ class ConversationScreen(Screen[None]):
         except HychatError as error:
             self.tell_error(error)
         self.refresh_status()
+        gc.freeze()  # what is here now stays: the collector would stop the keys for 60 ms each time it went through it
         if is_start and self.desk.has_starter_only:
             self._offer_more_than_the_starter()
         if self._first:

@@ -17,9 +17,9 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from hychat.tui.column import Column, Entry, Row
-from hychat.tui.entries import DO
 from hychat.tui.looks import Looks
 from hychat.tui.markdown.look import Look
+from hychat.tui.parts import DO
 
 MARGIN_CELLS: Final = 2
 """Before the text: the bar, and a space."""
