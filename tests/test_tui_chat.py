@@ -13,6 +13,9 @@ from hychat.domain.message import FilePart, Role, TextPart
 from hychat.engine.echo import EchoEngine
 from hychat.paths import user_themes_folder
 from hychat.tui.app import HychatApp
+from hychat.tui.entries import Answer
+from hychat.tui.screens.chat import ChatScreen
+from tests.pictures.drawing import picture_of
 from tests.tui import ask, chat_of, running, shown, until
 
 
@@ -313,3 +316,53 @@ async def test_keys_keep_their_order_while_the_screen_is_busy() -> None:
         for key, character in [("x", "x"), ("backspace", None), ("y", "y"), ("left", None), ("z", "z")]:
             prompt.post_message(events.Key(key, character))
         await until(pilot, lambda: prompt.text == "zy")
+
+
+async def test_a_growing_answer_is_painted_as_if_all_of_it_were_painted() -> None:
+    gates = [Event() for _nth in range(12)]
+    text = [
+        "# A title\n\n",
+        "Some **bold",
+        "** words.\n\n",
+        "- one\n",
+        "- two\n\n",
+        "| a | b |\n|---|---|\n",
+        "| 1 | 2 |\n",
+    ]
+    text += ["\n```python\ndef f():\n", "    return 1\n```\n", "天空是蓝色的。\n\n", "word\n\n" * 12, "the end"]
+    steps = [step for piece, gate in zip(text, gates, strict=True) for step in (piece, gate)]
+    async with running(EchoEngine([steps]), size=(60, 18)) as (app, pilot):
+        await ask(pilot, "Tell me")
+        for nth, gate in enumerate(gates):
+            source = "".join(text[: nth + 1])
+            await until(pilot, lambda: _answered(chat_of(app)) == source.rstrip())  # noqa: B023 - at once
+            await pilot.pause()
+            seen = picture_of(app)
+            chat_of(app).transcript.refresh()
+            await pilot.pause()
+            assert picture_of(app) == seen
+            gate.set()
+        await until(pilot, lambda: not app.desk.is_busy)
+        bar = chat_of(app).transcript.vertical_scrollbar
+        assert bar.position == bar.window_virtual_size - bar.window_size
+
+
+def _answered(chat: ChatScreen) -> str:
+    last = chat.transcript.column.entries[-1]
+    return last._written(last._text).rstrip() if isinstance(last, Answer) else ""
+
+
+async def test_a_reader_in_a_long_answer_stays_there_when_the_window_changes() -> None:
+    answer = "".join(f"paragraph {nth} with some words that are long enough for rows.\n\n" for nth in range(60))
+    async with running(EchoEngine([[answer]])) as (app, pilot):
+        await ask(pilot, "Tell me")
+        await until(pilot, lambda: not app.desk.is_busy and "paragraph 59" in shown(app))
+        await pilot.press(*["pageup"] * 4)
+        await pilot.pause()
+        first = _paragraphs(app)[0]
+        await pilot.resize_terminal(60, 24)
+        await pilot.pause()
+        assert _paragraphs(app)[0] == first
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert _paragraphs(app)[0] == first

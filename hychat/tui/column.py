@@ -82,6 +82,13 @@ class _Place(NamedTuple):
     """Rows above it in its slab."""
 
 
+class PartAt(NamedTuple):
+    """The nth part of an entry."""
+
+    entry: Entry
+    nth: int
+
+
 @dataclass(slots=True)
 class Column:
     """All entries, at one width."""
@@ -127,6 +134,21 @@ class Column:
         for stack, end in zip(self._stacks, self._ends, strict=True):
             if stack.entry is entry:
                 return end - stack.height - 1
+        return 0
+
+    def part_at(self, y: int) -> PartAt | None:
+        """Where a row is to be found again when everything was laid out anew."""
+        place, entry = self._place(y), self.entry_at(y)
+        return PartAt(entry, place.slab if place else 0) if entry else None
+
+    def row_of(self, part: PartAt) -> int:
+        """The first row of a part."""
+        for stack in self._stacks:
+            if stack.entry is part.entry:
+                if stack.slabs is None:
+                    self._take_parts(stack)
+                    self._measure()
+                return self.top_of(part.entry) + sum(slab.height for slab in (stack.slabs or [])[: part.nth])
         return 0
 
     def entry_at(self, y: int) -> Entry | None:

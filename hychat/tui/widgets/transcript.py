@@ -189,10 +189,10 @@ class Transcript(ScrollView):
         """Lay out at the new width."""
         if self._text_width != self.column.width or not self._is_laid_out:
             self._is_laid_out = True
-            top = self.entry_on_top
+            top = self.column.part_at(round(self.scroll_y))
             self._lay_out_anew()
             if not self._is_following and top is not None:
-                self._move_to(self.column.top_of(top))
+                self._move_to(self.column.row_of(top))
                 return
         self._settle()
 
@@ -213,7 +213,7 @@ class Transcript(ScrollView):
         self._take_height()
         self.set_reactive(ScrollView.scroll_y, float(top))
         self.set_reactive(ScrollView.scroll_target_y, float(top))
-        if self.show_vertical_scrollbar:
+        if self.column.height > self.size.height:
             self.vertical_scrollbar.position = top
         self._paint_changes(top)
 
