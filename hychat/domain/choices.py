@@ -11,6 +11,14 @@ class Style(StrEnum):
     FRIENDLY = "friendly"
 
 
+class SafetyLevel(StrEnum):
+    """How much the filter stops."""
+
+    OFF = "off"
+    STANDARD = "standard"
+    STRICT = "strict"
+
+
 class Truncate(StrEnum):
     """Which end of over-long data to cut off."""
 

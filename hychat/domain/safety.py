@@ -9,6 +9,9 @@ class SafetyAction(StrEnum):
 
     ALLOW = "allow"
     WARN = "warn"
+    """It goes on, with care."""
+    SUPPORT = "support"
+    """Somebody speaks of harming himself: help instead of an answer."""
     BLOCK = "block"
 
 

@@ -1,0 +1,54 @@
+"""An answer on its way to the screen: checked as it grows, and held back until it was, so that nothing blocked is seen."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from hychat.domain.safety import SafetyAction, SafetyVerdict
+
+_SENTENCE_END: Final = re.compile(r"[.!?…][\"')\]”’]*\s|[。！？；][”’」』）]*|\n")
+_LOOKED_BACK: Final = 600
+"""Characters before the new ones that are checked with them."""
+_LONGEST_UNCHECKED: Final = 160
+"""Characters, about forty tokens, after which is checked what has no end of a sentence."""
+_HELD_BACK: Final = 80
+"""Characters of it that stay: a phrase may have begun there."""
+
+
+class Window:
+    """Text goes in as it is written, and comes out once it was checked."""
+
+    def __init__(self, check: Callable[[str, int], SafetyVerdict]) -> None:
+        """`check` judges the end of what was written so far, and is told how many of its characters came out already."""
+        self._check = check
+        self._shown = ""
+        """The end of what came out."""
+        self._held = ""
+        self.verdict: SafetyVerdict | None = None
+        """Why nothing comes any more, once it is so."""
+
+    def feed(self, text: str) -> str:
+        """Take the next piece; what may be shown."""
+        if self.verdict is not None:
+            return ""
+        self._held += text
+        ends = [found.end() for found in _SENTENCE_END.finditer(self._held)]
+        if ends:
+            return self._release(ends[-1], ends[-1])
+        if len(self._held) > _LONGEST_UNCHECKED:
+            return self._release(len(self._held), len(self._held) - _HELD_BACK)
+        return ""
+
+    def finish(self) -> str:
+        """The rest."""
+        return self._release(len(self._held), len(self._held)) if self._held else ""
+
+    def _release(self, checked: int, released: int) -> str:
+        """Check up to here, and let go up to there."""
+        verdict = self._check(self._shown + self._held[:checked], len(self._shown))
+        if verdict.action is SafetyAction.BLOCK:
+            self.verdict, self._held = verdict, ""
+            return ""
+        text, self._held = self._held[:released], self._held[released:]
+        self._shown = (self._shown + text)[-_LOOKED_BACK:]
+        return text

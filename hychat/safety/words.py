@@ -1,0 +1,278 @@
+"""The word lists: phrases that are found whatever they are disguised as, and what makes them harmless."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+from hychat.domain.errors import ConfigError
+from hychat.domain.text import may_be_deep
+from hychat.messages import _
+from hychat.safety.fold import HAN, Folded, fold
+
+_TOKEN: Final = re.compile(rf"[a-z0-9]+|[{HAN}]")
+_NO_WORD: Final = re.compile(rf"[^a-z0-9{HAN}]")
+_AGAIN: Final = re.compile(r"(\w)\1+")
+_LEET: Final = str.maketrans("013457l", "oieasti")
+"""Digits as the letters they stand for, and l as i, since 1 is both."""
+_CONTEXT_CHARACTERS: Final = 100
+"""So near a hit a context counts."""
+_FEWEST_HAN: Final = 4
+"""Of a phrase that is also found with some of its characters in pinyin."""
+_FEWEST_LETTERS: Final = 10
+"""Of a phrase that is also found without its spaces."""
+_HEAD: Final = 4
+_OWN: Final = "own"
+_CONTEXTS: Final = "contexts.yaml"
+
+
+class Tier(StrEnum):
+    """What a phrase leads to."""
+
+    BLOCK = "block"
+    SUPPORT = "support"
+    """Somebody speaks of harming himself: help instead of an answer."""
+    WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A phrase of a list."""
+
+    phrase: str
+    category: str
+    tier: Tier
+    is_demotable: bool = True
+    """Whether a safe context makes it weigh less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A phrase that was found."""
+
+    entry: Entry
+    tier: Tier
+    """After its context was looked at."""
+    span: tuple[int, int]
+    """First and one past the last character in the original text."""
+
+
+class WordList:
+    """All phrases, ready to be found."""
+
+    def __init__(self, entries: Iterable[Entry], contexts: Iterable[str] = (), allowed: Iterable[str] = ()) -> None:
+        """`contexts` make the phrases near them weigh less; what is `allowed` is never found."""
+        self.entries = tuple(entries)
+        self._phrases = _Phrases(self.entries)
+        self._contexts = _Phrases(_plain_entries(contexts))
+        self._allowed = _Phrases(_plain_entries(allowed))
+
+    def hits(self, folded: Folded) -> list[Hit]:
+        """What is found in a text, in order."""
+        skeleton = _skeleton(folded)
+        found = [*self._phrases.find(skeleton.text)]
+        if not found:
+            return []
+        allowed = [(start, end) for _entry, start, end in self._allowed.find(skeleton.text)]
+        contexts = [(start, end) for _entry, start, end in self._contexts.find(skeleton.text)]
+        hits = []
+        for entry, start, end in found:
+            tier: Tier | None = entry.tier
+            if entry.is_demotable and any(_is_near(start, end, context) for context in contexts):
+                tier = _DEMOTED.get(entry.tier)
+            if tier is not None and not any(first <= start and end <= last for first, last in allowed):
+                hits.append(Hit(entry, tier, skeleton.span(start, end)))
+        return hits
+
+
+_DEMOTED: Final = {Tier.BLOCK: Tier.WARN, Tier.SUPPORT: Tier.SUPPORT}
+
+
+def _is_near(start: int, end: int, context: tuple[int, int]) -> bool:
+    return context[0] - end < _CONTEXT_CHARACTERS and start - context[1] < _CONTEXT_CHARACTERS
+
+
+def _plain_entries(phrases: Iterable[str]) -> Iterator[Entry]:
+    return (Entry(phrase, "", Tier.WARN) for phrase in phrases)
+
+
+# Finding
+
+_Node = dict[str, Any]
+"""From a word or a Chinese character to the node behind it; from nothing to the entry that ends here."""
+
+
+class _Phrases:
+    """Phrases as a tree of their words and Chinese characters."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._tree: _Node = {}
+        self._glued: dict[str, list[tuple[str, Entry]]] = {}
+        """Phrases without their spaces, by their first letters."""
+        for entry in entries:
+            skeleton = _skeleton(fold(entry.phrase)).text
+            tokens = _TOKEN.findall(skeleton)
+            for spelling in (tokens, *_in_pinyin(fold(entry.phrase).text, tokens)):
+                self._add(spelling, entry)
+            glued = "".join(tokens)
+            if len(tokens) > 1 and glued.isascii() and len(glued) >= _FEWEST_LETTERS:
+                self._glued.setdefault(glued[:_HEAD], []).append((glued, entry))
+
+    def _add(self, tokens: Sequence[str], entry: Entry) -> None:
+        node = self._tree
+        for token in tokens:
+            node = node.setdefault(token, {})
+        node.setdefault("", entry)
+
+    def find(self, text: str) -> Iterator[tuple[Entry, int, int]]:
+        """Entries in a skeleton, each with where it stands; the longest where several begin at one place."""
+        if not self._tree:
+            return
+        tokens = [*_TOKEN.finditer(text)]
+        for nth, token in enumerate(tokens):
+            if _step(self._tree, token[0]) is not None and (hit := self._longest(tokens, nth)):
+                yield hit
+            if token.end() - token.start() >= _FEWEST_LETTERS:
+                yield from self._inside(token)
+
+    def _longest(self, tokens: Sequence[re.Match[str]], first: int) -> tuple[Entry, int, int] | None:
+        node, found = self._tree, None
+        for nth in range(first, len(tokens)):
+            step = _step(node, tokens[nth][0])
+            if step is None:
+                break
+            node = step
+            if "" in node:
+                found = node[""], tokens[first].start(), tokens[nth].end()
+        return found
+
+    def _inside(self, token: re.Match[str]) -> Iterator[tuple[Entry, int, int]]:
+        word = token[0]
+        for at in range(len(word) - _FEWEST_LETTERS + 1):
+            for glued, entry in self._glued.get(word[at : at + _HEAD], ()):
+                if word.startswith(glued, at):
+                    yield entry, token.start() + at, token.start() + at + len(glued)
+
+
+def _step(node: _Node, token: str) -> _Node | None:
+    """Along a word, its plural included."""
+    found: _Node | None = node.get(token)
+    if found is None and token[-1] == "s" and len(token) > 1:
+        found = node.get(token[:-1])
+    return found
+
+
+def _skeleton(folded: Folded) -> Folded:
+    """What is compared: letters and Chinese characters only, each once, digits as the letters they look like."""
+    bare = folded.changed(lambda text: _NO_WORD.sub(" ", text).translate(_LEET))
+    return bare.without((found.start() + 1, found.end()) for found in _AGAIN.finditer(bare.text))
+
+
+# Pinyin
+
+
+def _in_pinyin(phrase: str, tokens: Sequence[str]) -> Iterator[list[str]]:
+    """A Chinese phrase with one or two characters, or all, as their syllables, or one as the first letter of it."""
+    if sum(not token.isascii() for token in tokens) < _FEWEST_HAN or len(phrase) != len(tokens):
+        return
+    table = _pinyin()
+    syllables = [table.get(token, token) for token in tokens]
+    bare = [_skeleton_of_word(syllable) for syllable in syllables]
+    places = [place for place, token in enumerate(tokens) if not token.isascii()]
+    for chosen in (*combinations(places, 1), *combinations(places, 2), places):
+        yield [bare[place] if place in chosen else token for place, token in enumerate(tokens)]
+    for place in places:
+        yield [*tokens[:place], _skeleton_of_word(syllables[place][:1]), *tokens[place + 1 :]]
+
+
+def _skeleton_of_word(word: str) -> str:
+    return _AGAIN.sub(r"\1", word.translate(_LEET))
+
+
+@cache
+def _pinyin() -> Mapping[str, str]:
+    """The commonest syllable of each character of GB 2312, without tones: pypinyin 0.55 (MIT)."""
+    lines = files("hychat.safety").joinpath("tables", "pinyin.txt").read_text(encoding="utf-8").splitlines()
+    return {character: syllable for syllable, characters in map(str.split, lines) for character in characters}
+
+
+# Reading the lists
+
+
+@cache
+def shipped_entries() -> tuple[Entry, ...]:
+    """The phrases that come with hychat."""
+    folder = files("hychat.safety").joinpath("words")
+    return tuple(
+        entry
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".yaml") and file.name != _CONTEXTS
+        for entry in _entries(file.name.removesuffix(".yaml"), _yaml(file.read_text(encoding="utf-8")))
+    )
+
+
+def _entries(category: str, content: Mapping[str, Any]) -> Iterator[Entry]:
+    is_demotable = content.get("demotable", True)
+    for tier in Tier:
+        for phrases in content.get(tier, {}).values():
+            yield from (Entry(phrase, category, tier, is_demotable) for phrase in phrases)
+
+
+def load(own: Path) -> WordList:
+    """The shipped lists, and the user's own file where there is one.
+
+    The user's file has the keys `block`, `warn` and `allow`, each a list of phrases.
+
+    Raises:
+        ConfigError: The user's file cannot be read, or says something else.
+    """
+    contexts = _yaml(files("hychat.safety").joinpath("words", _CONTEXTS).read_text(encoding="utf-8"))
+    mine = _own_words(own)
+    entries = [
+        Entry(phrase, _OWN, tier, is_demotable=False) for tier in (Tier.BLOCK, Tier.WARN) for phrase in mine[tier]
+    ]
+    return WordList(
+        (*shipped_entries(), *entries), [word for words in contexts.values() for word in words], mine["allow"]
+    )
+
+
+def _own_words(path: Path) -> dict[str, list[str]]:
+    words: dict[str, list[str]] = {"block": [], "warn": [], "allow": []}
+    for key, phrases in _own_content(path).items():
+        if key not in words or not isinstance(phrases, list) or not all(isinstance(each, str) for each in phrases):
+            raise ConfigError(
+                _("{path}: {key} is not understood.").format(path=path, key=key),
+                hint=_("It holds the keys block, warn and allow, each a list of phrases."),
+            )
+        words[key] = [phrase for phrase in phrases if phrase.strip()]
+    return words
+
+
+def _own_content(path: Path) -> Mapping[object, object]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = {} if may_be_deep(text) else _yaml(text)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(_("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror)) from error
+    except ValueError as error:  # bytes that are no text, or what PyYAML cannot make of them
+        raise ConfigError(_("{path} is not YAML: {reason}.").format(path=path, reason=error)) from error
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(_("{path} must hold lines of the form `key: value`.").format(path=path))
+    return content or {}
+
+
+def _yaml(text: str) -> Any:
+    """The content of a YAML text. Raises ValueError where it is none."""
+    import yaml
+
+    try:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
