@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from hychat.cli.output import Output
 from hychat.domain.codec import JsonObject, receipt_to_json
-from hychat.domain.errors import AnswerIncomplete
+from hychat.domain.errors import AnswerIncomplete, Blocked
 from hychat.domain.event import (
     Channel,
     DataTruncated,
@@ -24,6 +24,7 @@ from hychat.domain.event import (
 )
 from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Message
+from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _, ngettext
 
 INTERRUPTED: Final = 130
@@ -34,7 +35,7 @@ _CODE_BLOCK: Final = re.compile(
 )
 """In a list it is indented; one that the answer leaves open goes to its end (https://spec.commonmark.org/0.31.2/#fenced-code-blocks)."""
 
-_Step = LoadProgress | HistoryDropped | DataTruncated | HistoryNotSaved | PrefillProgress | SafetyEvent | TokenEvent
+_Step = LoadProgress | HistoryDropped | DataTruncated | HistoryNotSaved | PrefillProgress | TokenEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,18 @@ def read_turn(events: Iterator[TurnEvent], output: Output, wishes: Wishes) -> in
     Raises:
         HychatError: The turn failed; what was written before stands.
     """
+    verdicts: list[SafetyVerdict] = []
     try:
         for event in events:
             match event:
                 case TurnFinished():
-                    return _finish(event, output, wishes)
+                    return _finish(event, output, wishes, verdicts)
                 case TurnFailed():
                     output.end()
                     raise event.error
+                case SafetyEvent(verdict):
+                    verdicts.append(verdict)
+                    _tell_verdict(verdict, output, wishes)
                 case _:
                     _show(event, output, wishes)
     finally:
@@ -88,10 +93,16 @@ def _show(event: _Step, output: Output, wishes: Wishes) -> None:
             output.progress(_("Reading the prompt"), done, total)
         case HistoryDropped() | DataTruncated() | HistoryNotSaved():
             output.warn(_warning(event))
-        case SafetyEvent():
-            pass
         case _:
             assert_never(event)
+
+
+def _tell_verdict(verdict: SafetyVerdict, output: Output, wishes: Wishes) -> None:
+    """What is blocked is told at the end: a question with its error, an answer behind what was shown of it."""
+    from hychat.safety.telling import event_text
+
+    if verdict.action is SafetyAction.WARN and not wishes.as_json:
+        output.note(event_text(verdict))
 
 
 def _show_text(event: TokenEvent, output: Output, wishes: Wishes) -> None:
@@ -119,8 +130,10 @@ def _warning(event: HistoryDropped | DataTruncated | HistoryNotSaved) -> str:
             assert_never(event)
 
 
-def _finish(event: TurnFinished, output: Output, wishes: Wishes) -> int:
+def _finish(event: TurnFinished, output: Output, wishes: Wishes, verdicts: Sequence[SafetyVerdict]) -> int:
     message = event.message
+    if message.stop is StopReason.BLOCKED:
+        return _finish_blocked(message, output, wishes, verdicts)
     is_cut = message.stop in {StopReason.LENGTH, StopReason.LOOP, StopReason.CANCELLED}
     if wishes.must_parse and is_cut:
         output.end()
@@ -132,7 +145,7 @@ def _finish(event: TurnFinished, output: Output, wishes: Wishes) -> int:
             ),
             hint=_("Allow a longer answer with --max-tokens, or ask for less."),
         )
-    _show_whole(message, output, wishes)
+    _show_whole(message, output, wishes, verdicts)
     output.end()
     if message.stop is StopReason.COMPLETE and not message.text and not wishes.as_json:
         output.note(_("The model answered nothing."))
@@ -145,10 +158,21 @@ def _finish(event: TurnFinished, output: Output, wishes: Wishes) -> int:
     return INTERRUPTED if message.stop is StopReason.CANCELLED else 0
 
 
-def _show_whole(message: Message, output: Output, wishes: Wishes) -> None:
+def _finish_blocked(message: Message, output: Output, wishes: Wishes, verdicts: Sequence[SafetyVerdict]) -> int:
+    """An answer that the filter ended: what was shown stays; a part of JSON or of code is of no use."""
+    from hychat.safety.telling import event_text
+
+    if wishes.as_json or not (wishes.extract or wishes.must_parse):
+        _show_whole(message, output, wishes, verdicts)
+    output.end()
+    output.warn(event_text(verdicts[-1]))
+    return Blocked.exit_code
+
+
+def _show_whole(message: Message, output: Output, wishes: Wishes, verdicts: Sequence[SafetyVerdict]) -> None:
     """The answer, where it was not shown piece by piece."""
     if wishes.as_json:
-        output.json(answer_as_json(message))
+        output.json({**answer_as_json(message), "safety": [verdict_as_json(verdict) for verdict in verdicts]})
     elif wishes.extract:
         output.text(_extract(message.text, output))
     elif not wishes.shows_pieces and not wishes.must_parse:
@@ -164,6 +188,18 @@ def _extract(text: str, output: Output) -> str:
         output.note(_("The answer has no code block; here is all of it."))
         return text
     return re.sub(rf"^[ \t]{{0,{len(found['indent'])}}}", "", found["code"], flags=re.MULTILINE)
+
+
+def verdict_as_json(verdict: SafetyVerdict) -> JsonObject:
+    """What the filter said of a text."""
+    return {
+        "action": verdict.action,
+        "category": verdict.category or None,
+        "score": round(verdict.score, 4),
+        "layer": verdict.guard or None,
+        "span": verdict.span,
+        "phrase": verdict.reason or None,
+    }
 
 
 def answer_as_json(message: Message) -> JsonObject:

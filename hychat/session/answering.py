@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
-from hychat.domain.event import Channel, TokenEvent, TurnEvent
+from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent
 from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Message, Part, Role, TextPart, ThoughtPart
+from hychat.domain.safety import SafetyVerdict
 from hychat.engine.prompt.segments import Prompt, control, plain
 from hychat.engine.prompt.thought import ThoughtParser
 from hychat.engine.protocol import Done, Engine, LoadedModel, Piece
+from hychat.session.guarding import AnswerCheck
 
 
 @dataclass(slots=True)
@@ -29,6 +31,10 @@ class Draft:
     thought_began: float | None = None
     """Seconds of the clock that only goes forward, as `thought_ended`."""
     thought_ended: float = 0.0
+    is_careful: bool = False
+    """Whether the model is told to take care, as the filter found something in the question."""
+    check: AnswerCheck | None = None
+    """What holds it back until it was judged."""
 
     @classmethod
     def of(cls, question: Message, style: Style | None) -> "Draft":
@@ -50,6 +56,11 @@ class Draft:
         return self.parser is not None and self.parser.is_in_thought
 
     @property
+    def verdict(self) -> SafetyVerdict | None:
+        """Why the filter ended it, once it has."""
+        return self.check.verdict if self.check else None
+
+    @property
     def has_grown(self) -> bool:
         """Whether something was written."""
         return bool(self.thought or self.answer)
@@ -61,9 +72,13 @@ class Draft:
     def finish(self) -> list[TokenEvent]:
         """The last of it, which the parser may have held back; a second call has nothing more."""
         parser, self.parser = self.parser, None
-        return self._take(parser.finish() if parser else [])
+        events = self._take(parser.finish() if parser else [])
+        return events + self._keep(self.check.finish() if self.check else [])
 
     def _take(self, events: list[TokenEvent]) -> list[TokenEvent]:
+        return self._keep(self.check.feed(events) if self.check else events)
+
+    def _keep(self, events: list[TokenEvent]) -> list[TokenEvent]:
         for event in events:
             if event.channel is Channel.THOUGHT:
                 self.thought.append(event.text)
@@ -112,15 +127,19 @@ class Writing:
                     case Piece(text):
                         raw += text
                         yield from draft.feed(text)
-                        if draft.is_in_thought and self.hurry.is_set:
+                        if draft.verdict or (draft.is_in_thought and self.hurry.is_set):
                             brake.set()
                     case Done():
                         done = event
                     case _:
                         yield event
-        if brake.is_set and not self.cancel.is_set and done.stop is StopReason.CANCELLED:
+        is_braked = brake.is_set and not self.cancel.is_set and done.stop is StopReason.CANCELLED
+        if is_braked and draft.verdict is None:
             return (yield from self._answer_now(raw, done))
         yield from draft.finish()
+        if draft.verdict is not None:
+            yield SafetyEvent(draft.verdict)
+            return replace(done, stop=StopReason.BLOCKED)
         return done
 
     def _answer_now(self, raw: str, done: Done) -> Generator[TurnEvent, None, Done]:

@@ -10,6 +10,7 @@ from hychat.domain.event import DataTruncated, HistoryDropped, TurnEvent
 from hychat.domain.generation import GenerationSettings
 from hychat.domain.message import Message
 from hychat.engine.prompt.segments import Prompt
+from hychat.engine.prompt.style import careful
 from hychat.engine.protocol import Engine, LoadedModel
 from hychat.session.compose import turns_of
 from hychat.session.fit import cut_to_fit, room, split_turns, turns_to_drop
@@ -37,6 +38,8 @@ class Asking:
     begun: Prompt
     """What is written of the answer already."""
     cancel: CancelToken
+    is_careful: bool = False
+    """Whether the model is told to take care, behind the question."""
 
     def fit(
         self, history: Sequence[Message], question: Message, truncate: Truncate | None
@@ -62,6 +65,8 @@ class Asking:
 
     def _prompt(self, history: Sequence[Message], question: Message) -> Prompt:
         turns = turns_of((*history, question), self.style)
+        if self.is_careful:
+            turns[-1] = replace(turns[-1], text=careful(turns[-1].text))
         think = bool(self.settings.think)
         return (*self.model.builder.render(self.system, turns, think=think), *self.begun)
 

@@ -4,19 +4,24 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style, Truncate
 from hychat.domain.errors import HistoryError, HychatError, Interrupted, UsageError
-from hychat.domain.event import HistoryNotSaved, LoadProgress, TurnEvent, TurnFailed, TurnFinished
+from hychat.domain.event import Channel, HistoryNotSaved, LoadProgress, TokenEvent, TurnEvent, TurnFailed, TurnFinished
 from hychat.domain.generation import LARGEST_SEED, GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Conversation, FilePart, Message, Part, Role, TextPart
+from hychat.domain.safety import SafetyAction
 from hychat.engine.prompt.segments import begun
 from hychat.engine.protocol import Done, Engine, LoadedModel
 from hychat.messages import _
 from hychat.session.answering import Draft, Writing
 from hychat.session.asking import Asking
+from hychat.session.guarding import AnswerCheck, question_verdict
+
+if TYPE_CHECKING:
+    from hychat.safety.guard import Guard
 
 _TITLE_CHARACTERS: Final = 60
 _SEED_BYTES: Final = 4
@@ -70,8 +75,12 @@ class ChatSession:
         style: Style | None = None,
         store: ConversationStore | None = None,
         states: StateCache | None = None,
+        guard: "Guard | None" = None,
     ) -> None:
-        """Without a store nothing is kept; without `states` a later run reads the whole chat again."""
+        """Without a store nothing is kept; without `states` a later run reads the whole chat again.
+
+        Without a guard nothing is filtered; it may be set between turns too.
+        """
         self._engine = engine
         self._store = store
         self._states = states
@@ -80,6 +89,7 @@ class ChatSession:
         self.conversation = conversation
         self.settings = settings
         self.style = style
+        self.guard = guard
         self.model: LoadedModel | None = None
         """What is known of the model, its context and devices among it; None before it is loaded."""
 
@@ -116,6 +126,8 @@ class ChatSession:
     def go_on(self, cancel: CancelToken, *, hurry: CancelToken | None = None) -> Iterator[TurnEvent]:
         """Go on with the answer where the conversation stands: the same message grows, and knows how its end was made."""
         match self.conversation.branch():
+            case (*_, Message(role=Role.ASSISTANT, stop=StopReason.BLOCKED)):
+                yield TurnFailed(UsageError(_("The safety filter ended this answer; ask in another way.")))
             case (*_, Message(role=Role.USER) as question, Message(role=Role.ASSISTANT) as answer):
                 draft = Draft(answer)
                 yield from self._told(draft, self._answered(question, draft, cancel, hurry))
@@ -140,7 +152,13 @@ class ChatSession:
             draft.tip = drafts[styles[0]].message.id
         writings: dict[Style, Writing] = {}
         try:
+            verdict = yield from _of(styles[0], question_verdict(self.guard, question))
+            if verdict.action is SafetyAction.SUPPORT:
+                for style, draft in drafts.items():
+                    yield from _of(style, self._supported(question, draft))
+                return
             for style, draft in drafts.items():
+                draft.is_careful = verdict.action is SafetyAction.WARN
                 writings[style] = yield from _of(style, self._prepared(question, draft, cancel, hurry, truncate))
         except HychatError as error:
             for style, draft in drafts.items():
@@ -177,6 +195,11 @@ class ChatSession:
         hurry: CancelToken | None,
         truncate: Truncate | None = None,
     ) -> Iterator[TurnEvent]:
+        verdict = yield from question_verdict(self.guard, question)
+        if verdict.action is SafetyAction.SUPPORT:
+            yield from self._supported(question, draft)
+            return
+        draft.is_careful = verdict.action is SafetyAction.WARN
         writing = yield from self._prepared(question, draft, cancel, hurry, truncate)
         done = yield from writing.run()
         yield from self._finished(writing, done)
@@ -194,15 +217,31 @@ class ChatSession:
         answer, builder = draft.message, model.builder
         settings = self._chosen(model, answer)
         start = begun(builder, answer.thought, answer.text)
-        asking = Asking(self._engine, model, settings, self.conversation.system, answer.style, start, cancel)
+        system, care = self.conversation.system, draft.is_careful
+        asking = Asking(self._engine, model, settings, system, answer.style, start, cancel, is_careful=care)
         asked = self.conversation.find(question.id)
         history = self.conversation.branch(asked)[:-1] if asked else self.conversation.branch()
         fitted = yield from asking.fit(self._without_dropped(history), asked or question, truncate)
         self._first_kept = fitted.first_kept
         if asked is None:
             yield from self._keep(fitted.question)
+        draft.check = AnswerCheck(self.guard, question.text) if self.guard else None
         draft.begin(starts_in_thought=builder.starts_in_thought(think=bool(settings.think)))
         return Writing(self._engine, model, fitted.prompt, settings, draft, cancel, hurry or CancelToken())
+
+    def _supported(self, question: Message, draft: Draft) -> Generator[TurnEvent, None, None]:
+        """Answer with help; the model is not asked."""
+        from hychat.engine.prompt.style import language_of
+        from hychat.safety.telling import support_text
+
+        if self.conversation.find(question.id) is None:
+            yield from self._keep(question)
+        text = support_text(language_of(question.text))
+        draft.answer.append(text)
+        yield TokenEvent(text, Channel.ANSWER)
+        answer = draft.written(StopReason.COMPLETE)
+        yield from self._keep(answer, draft.tip)
+        yield TurnFinished(answer, Usage())
 
     def _chosen(self, model: LoadedModel, answer: Message) -> GenerationSettings:
         """Every setting of an answer; one that is gone on with stays as it began, and no grammar starts in its middle."""

@@ -178,7 +178,8 @@ class Answer:
                 yield ((_("{speed:.0f} tokens/s").format(speed=usage.decode_tokens_per_second), ()),)
         if (ended := _ending(message.stop)) is not None:
             yield ((ended, ()),)
-            yield ((_("continue"), ("continue",)),)
+            if message.stop is not StopReason.BLOCKED:
+                yield ((_("continue"), ("continue",)),)
 
 
 def style_name(style: str) -> str:
@@ -195,6 +196,8 @@ def _ending(stop: StopReason | None) -> str | None:
             return _("cut at the longest length")
         case StopReason.LOOP:
             return _("stopped, it repeated itself")
+        case StopReason.BLOCKED:
+            return _("stopped by the safety filter")
         case _:
             return None
 

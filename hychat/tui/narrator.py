@@ -18,8 +18,11 @@ from hychat.domain.event import (
     TurnFailed,
     TurnFinished,
 )
+from hychat.domain.generation import StopReason
 from hychat.domain.message import Conversation, Message, Role
+from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _, ngettext
+from hychat.safety.telling import event_text
 from hychat.tui.comparison import Comparison
 from hychat.tui.effects import Tone
 from hychat.tui.entries import Answer, Note, error_text
@@ -33,6 +36,7 @@ class Narrator:
         self.entry = answer
         self._is_compared = is_compared
         self._thought_began: float | None = None
+        self._verdict: SafetyVerdict | None = None
         answer.tell("…")
 
     def take(self, events: Iterable[TurnEvent], conversation: Conversation) -> list[Note]:
@@ -51,6 +55,7 @@ class Narrator:
                 answer.take(text, channel)
             case TurnFinished(message):
                 answer.finish(message, self._place(message, conversation))
+                yield from self._tell_end(message)
             case TurnFailed(error, partial):
                 if partial is not None:
                     answer.finish(partial, self._place(partial, conversation))
@@ -59,10 +64,20 @@ class Narrator:
                 yield Note(error_text(error), Tone.ERROR)
             case HistoryDropped() | DataTruncated() | HistoryNotSaved():
                 yield Note(_warning(event), Tone.WARNING)
-            case SafetyEvent():
-                pass
+            case SafetyEvent(verdict):
+                yield from self._tell_verdict(verdict)
             case _:
                 assert_never(event)
+
+    def _tell_verdict(self, verdict: SafetyVerdict) -> Iterator[Note]:
+        """What is blocked is told at the end: a question with its error, an answer behind what was shown of it."""
+        self._verdict = verdict
+        if verdict.action is SafetyAction.WARN:
+            yield Note(event_text(verdict), Tone.WARNING)
+
+    def _tell_end(self, message: Message) -> Iterator[Note]:
+        if message.stop is StopReason.BLOCKED and self._verdict is not None:
+            yield Note(event_text(self._verdict), Tone.WARNING)
 
     def _place(self, message: Message, conversation: Conversation) -> tuple[int, int]:
         return (1, 1) if self._is_compared else place_of(message, conversation)

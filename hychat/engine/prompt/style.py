@@ -28,6 +28,11 @@ WORDING: Final[Mapping[Style, Mapping[Language, str]]] = {
 }
 """What is asked for, by style and language of the message; `python -m tests.bench.styles` shows how the styles part."""
 
+_CARE: Final[Mapping[Language, str]] = {
+    "en": "Take care: help only with what is lawful and safe, and say why where you do not.",
+    "zh": "请谨慎回答：只提供合法、安全的帮助；如果不便回答，请说明原因。",
+}
+
 _NOT_PROSE: Final = re.compile(
     r"(`{3,}).*?(?:\1|\Z) | `[^`\n]*` | \w+://\S+ | \"[^\"\n]*\" | “[^”]*” | 「[^」]*」 | 《[^》]*》",
     re.DOTALL | re.VERBOSE,
@@ -50,6 +55,11 @@ def styled(text: str, style: Style | None) -> str:
     if style is None:
         return text
     return f"{text}\n\n{WORDING[style][language_of(text)]}"
+
+
+def careful(text: str) -> str:
+    """The text with the wish for care after it, in the language of the text."""
+    return f"{text}\n\n{_CARE[language_of(text)]}"
 
 
 def language_of(text: str) -> Language:

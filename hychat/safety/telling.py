@@ -1,0 +1,62 @@
+"""What the filter says to the user: what it found, which part of it did, and what to do."""
+
+from typing import Final
+
+from hychat.domain.safety import SafetyAction, SafetyVerdict
+from hychat.messages import _
+
+_SUPPORT: Final = {
+    "en": (
+        "That sounds very hard, and you need not carry it alone. Please talk to somebody now: a friend, a doctor, or people "
+        "who are there for this day and night. In immediate danger call your emergency number (112 in Europe, 911 in the US). "
+        "In the US and Canada call or text 988, in the UK and Ireland call 116 123, in China call 12356; for other countries "
+        "see https://findahelpline.com. I am a program on your machine, so I can listen but not help in an emergency."
+    ),
+    "zh": (
+        "听起来您现在非常难受，您不必独自承担。请现在就和人说说：朋友、家人、医生，或者全天候的心理援助热线。"
+        "在中国大陆可拨打全国统一心理援助热线 12356，或希望24热线 400-161-9995；遇到紧急危险请拨打 110 或 120。"
+        "其他国家和地区见 https://findahelpline.com。我只是您电脑上的一个程序，可以听您说，但无法在紧急时帮助您。"
+    ),
+}
+"""Where to turn; numbers as their operators publish them: 988lifeline.org, samaritans.org, nhc.gov.cn (12356), hope24.cn."""
+
+
+def support_text(language: str) -> str:
+    """For somebody who speaks of harming himself, in the language he wrote in."""
+    return _SUPPORT["zh" if language == "zh" else "en"]
+
+
+def category_name(category: str) -> str:
+    """A category in the user's language."""
+    return {
+        "violence": _("violence"),
+        "weapons": _("weapons and dangerous goods"),
+        "self-harm": _("self-harm"),
+        "sexual": _("sexual content"),
+        "minors": _("sexual content and minors"),
+        "hate": _("hate"),
+        "harassment": _("harassment"),
+        "privacy": _("privacy"),
+        "fraud": _("fraud"),
+        "malware": _("malware"),
+        "drugs": _("drugs"),
+        "jailbreak": _("instructions against the model's own"),
+        "own": _("your own words"),
+    }.get(category, _("harm"))
+
+
+def blocked_text(verdict: SafetyVerdict) -> str:
+    """Why a question does not reach the model."""
+    return _("The safety filter did not send this: {category}.").format(category=category_name(verdict.category))
+
+
+def event_text(verdict: SafetyVerdict) -> str:
+    """What is told beside the chat."""
+    name = category_name(verdict.category)
+    match verdict.action:
+        case SafetyAction.BLOCK:
+            return _("The safety filter stopped the answer here: {category}.").format(category=name)
+        case SafetyAction.WARN:
+            return _("The model was asked to take care: {category}.").format(category=name)
+        case SafetyAction.SUPPORT | SafetyAction.ALLOW:
+            return ""

@@ -1,0 +1,151 @@
+"""A turn with the filter: what does not reach the model, what does not reach the user, what is kept."""
+
+import io
+
+import pytest
+
+from hychat.cli.output import Output
+from hychat.cli.reader import Wishes, read_turn
+from hychat.cli.streams import Stream
+from hychat.domain.cancel import CancelToken
+from hychat.domain.choices import SafetyLevel, Style
+from hychat.domain.errors import Blocked, UsageError
+from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent, TurnFinished
+from hychat.domain.generation import StopReason
+from hychat.domain.message import Conversation, TextPart
+from hychat.domain.safety import SafetyAction
+from hychat.engine.echo import EchoEngine
+from hychat.safety.guard import Guard
+from hychat.safety.words import Entry, Tier, WordList
+from hychat.session.chat import ChatSession
+from tests.sessions import Shelf, answer_in, ask, asked, data, failure, finished, go_on
+
+WORDS = WordList(
+    [
+        Entry("sell a stolen boat", "fraud", Tier.BLOCK),
+        Entry("i feel like sinking", "self-harm", Tier.SUPPORT),
+        Entry("我想沉下去", "self-harm", Tier.SUPPORT),
+        Entry("silly old boat", "harassment", Tier.WARN),
+    ]
+)
+
+
+def session(engine: EchoEngine, shelf: Shelf | None = None) -> ChatSession:
+    guard = Guard(SafetyLevel.STANDARD, lambda: WORDS, lambda: None)
+    return ChatSession(engine, Conversation(), store=shelf, guard=guard)
+
+
+def verdicts(events: list[TurnEvent]) -> list[SafetyAction]:
+    return [event.verdict.action for event in events if isinstance(event, SafetyEvent)]
+
+
+def test_a_question_that_is_blocked_reaches_neither_model_nor_history() -> None:
+    engine, shelf = EchoEngine(), Shelf()
+    chat = session(engine, shelf)
+    events = ask(chat, "How do I s.e.l.l a stolen b0at?")
+
+    assert isinstance(failure(events).error, Blocked)
+    assert failure(events).error.exit_code == 6
+    assert verdicts(events) == [SafetyAction.BLOCK]
+    assert engine.prompts == []
+    assert shelf.saved == []
+    assert chat.conversation.messages == ()
+
+
+def test_the_next_question_is_answered() -> None:
+    engine = EchoEngine([["Fine."]])
+    chat = session(engine)
+    ask(chat, "sell a stolen boat")
+    assert finished(ask(chat, "hello")).text == "Fine."
+
+
+def test_a_file_is_read_by_the_filter_too() -> None:
+    engine = EchoEngine()
+    events = ask(session(engine), [data("please sell a stolen boat"), TextPart("sum this up")])
+    assert isinstance(failure(events).error, Blocked)
+    assert engine.prompts == []
+
+
+def test_a_warning_asks_the_model_to_take_care_and_goes_on() -> None:
+    engine = EchoEngine([["Well."]])
+    events = ask(session(engine), "you silly old boat")
+    assert verdicts(events) == [SafetyAction.WARN]
+    assert "Take care" in asked(engine, 0)
+    assert finished(events).text == "Well."
+
+
+def test_nothing_is_added_where_nothing_was_found() -> None:
+    engine = EchoEngine([["Well."]])
+    events = ask(session(engine), "you fine boat")
+    assert verdicts(events) == []
+    assert "Take care" not in asked(engine, 0)
+
+
+@pytest.mark.parametrize(("words", "told"), [("I feel like sinking", "988"), ("我想沉下去", "12356")])
+def test_who_speaks_of_harming_himself_gets_help_and_no_refusal(words: str, told: str) -> None:
+    engine, shelf = EchoEngine(), Shelf()
+    events = ask(session(engine, shelf), words)
+    assert told in finished(events).text
+    assert answer_in(events) == finished(events).text
+    assert engine.prompts == []
+    assert [message.text for message in shelf.saved] == [words, finished(events).text]
+
+
+def test_blocked_words_of_an_answer_are_never_told_nor_kept() -> None:
+    shelf = Shelf()
+    pieces = ["All is well. ", "You could ", "sell a ", "stolen ", "boat", " now. ", "And so on."]
+    events = ask(session(EchoEngine([pieces]), shelf), "what now?")
+    assert answer_in(events) == finished(events).text == shelf.saved[-1].text == "All is well. "
+    assert finished(events).stop is StopReason.BLOCKED
+    assert verdicts(events) == [SafetyAction.BLOCK]
+    assert isinstance(events[-1], TurnFinished)
+
+
+def test_the_last_sentence_is_checked_too() -> None:
+    events = ask(session(EchoEngine([["Good. ", "sell a stolen boat"]])), "what now?")
+    assert answer_in(events) == "Good. "
+    assert finished(events).stop is StopReason.BLOCKED
+
+
+def test_a_harmless_answer_comes_whole() -> None:
+    events = ask(session(EchoEngine([["One. ", "Two", " and", " three"]])), "count")
+    assert answer_in(events) == finished(events).text == "One. Two and three"
+    assert finished(events).stop is StopReason.COMPLETE
+
+
+def test_a_thought_is_checked_and_comes_before_its_answer() -> None:
+    engine = EchoEngine([["<think>", "hmm", "</think>", "Yes", "."]], can_think=True)
+    events = [event for event in ask(session(engine), "well?") if isinstance(event, TokenEvent)]
+    assert [(event.text, event.channel) for event in events] == [("hmm", Channel.THOUGHT), ("Yes.", Channel.ANSWER)]
+
+
+def test_a_thought_with_blocked_words_ends_the_answer() -> None:
+    engine = EchoEngine([["<think>", "They sell a stolen boat. ", "</think>", "Yes."]], can_think=True)
+    events = ask(session(engine), "well?")
+    assert not any(isinstance(event, TokenEvent) for event in events)
+    assert finished(events).stop is StopReason.BLOCKED
+
+
+def test_an_answer_that_was_blocked_is_not_gone_on_with() -> None:
+    chat = session(EchoEngine([["Good. sell a stolen boat"]]))
+    ask(chat, "what now?")
+    assert isinstance(failure(go_on(chat)).error, UsageError)
+
+
+def test_a_comparison_is_filtered_as_one_question_and_its_answers_each() -> None:
+    engine = EchoEngine([["Good. sell a stolen boat"], ["Fine."]])
+    chat = session(engine)
+    told = [*chat.compare("hello", [Style.FORMAL, Style.CASUAL], CancelToken())]
+    stops = {style: event.message.stop for style, event in told if isinstance(event, TurnFinished)}
+    assert sorted(filter(None, stops.values())) == [StopReason.BLOCKED, StopReason.COMPLETE]
+    blocked = [*chat.compare("sell a stolen boat", [Style.FORMAL, Style.CASUAL], CancelToken())]
+    assert not any(isinstance(event, TurnFinished | TokenEvent) for _style, event in blocked)
+
+
+def test_a_blocked_answer_ends_the_command_with_its_own_exit_code() -> None:
+    chat = session(EchoEngine([["Good. ", "sell a stolen boat"]]))
+    shown, told = io.StringIO(), io.StringIO()
+    output = Output(Stream(shown, {}), Stream(told, {}))
+    assert read_turn(chat.turn("what now?", CancelToken()), output, Wishes()) == Blocked.exit_code
+    assert shown.getvalue().strip() == "Good."
+    assert "stopped the answer here: fraud" in told.getvalue()
