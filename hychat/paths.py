@@ -3,6 +3,7 @@
     config_file()               config.yaml
     user_catalogue_folder()     the user's own models, beside it
     user_themes_folder()        the user's own themes, beside it
+    user_words_file()           the user's own phrases for the safety filter, beside it
     data_folder()               what cannot be made again
     history_file()              the conversations, in it
     cache_folder()              what can be made again
@@ -64,6 +65,12 @@ def user_catalogue_folder() -> Path:
 def user_themes_folder() -> Path:
     """Themes of the user's own."""
     return _user().user_config_path / "themes"
+
+
+@home_needed()
+def user_words_file() -> Path:
+    """Phrases of the user's own, for the safety filter."""
+    return _user().user_config_path / "words.yaml"
 
 
 def data_folder() -> Path:

@@ -1,12 +1,13 @@
 """What the layers say together: the word lists first, which are sure of what they find, then the semantic model."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 from hychat.domain.choices import SafetyLevel
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.safety.fold import fold
-from hychat.safety.words import Hit, Tier, WordList
+from hychat.safety.words import Hit, Tier, WordList, load
 
 _ALLOWED: Final = SafetyVerdict(SafetyAction.ALLOW)
 _WORDS: Final = "words"
@@ -110,6 +111,11 @@ class Guard:
             else SafetyAction.ALLOW
         )
         return SafetyVerdict(action, opinion.category, opinion.harm, opinion.stage)
+
+
+def open_guard(level: SafetyLevel, own_words: Path) -> Guard:
+    """The filter that comes with hychat, and the user's own phrases, where there is such a file."""
+    return Guard(level, lambda: load(own_words), lambda: None)
 
 
 def _of_hits(hits: list[Hit]) -> SafetyVerdict:

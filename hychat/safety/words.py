@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,8 @@ from hychat.safety.fold import HAN, Folded, fold
 
 _TOKEN: Final = re.compile(rf"[a-z0-9]+|[{HAN}]")
 _NO_WORD: Final = re.compile(rf"[^a-z0-9{HAN}]")
+_NO_WORD_IN_LINES: Final = re.compile(rf"[^a-z0-9{HAN}\n]")
+_MIXED: Final = re.compile(rf"[{HAN}][a-z]|[a-z][{HAN}]")
 _AGAIN: Final = re.compile(r"(\w)\1+")
 _LEET: Final = str.maketrans("013457l", "oieasti")
 """Digits as the letters they stand for, and l as i, since 1 is both."""
@@ -94,7 +95,9 @@ _DEMOTED: Final = {Tier.BLOCK: Tier.WARN, Tier.SUPPORT: Tier.SUPPORT}
 
 
 def _is_near(start: int, end: int, context: tuple[int, int]) -> bool:
-    return context[0] - end < _CONTEXT_CHARACTERS and start - context[1] < _CONTEXT_CHARACTERS
+    """Before or behind a hit; a phrase is no context of its own."""
+    is_outside = context[1] <= start or context[0] >= end
+    return is_outside and context[0] - end < _CONTEXT_CHARACTERS and start - context[1] < _CONTEXT_CHARACTERS
 
 
 def _plain_entries(phrases: Iterable[str]) -> Iterator[Entry]:
@@ -114,20 +117,17 @@ class _Phrases:
         self._tree: _Node = {}
         self._glued: dict[str, list[tuple[str, Entry]]] = {}
         """Phrases without their spaces, by their first letters."""
-        for entry in entries:
-            skeleton = _skeleton(fold(entry.phrase)).text
+        self._spelled: list[tuple[list[str], Entry]] = []
+        """Chinese ones that are long enough to be found in pinyin too."""
+        found = [*entries]
+        for entry, skeleton in zip(found, _skeletons(entry.phrase for entry in found), strict=True):
             tokens = _TOKEN.findall(skeleton)
-            for spelling in (tokens, *_in_pinyin(fold(entry.phrase).text, tokens)):
-                self._add(spelling, entry)
-            glued = "".join(tokens)
-            if len(tokens) > 1 and glued.isascii() and len(glued) >= _FEWEST_LETTERS:
+            _add(self._tree, tokens, entry)
+            if not skeleton.isascii():
+                if len(tokens) == len(skeleton) and len(entry.phrase) >= _FEWEST_HAN:
+                    self._spelled.append((tokens, entry))
+            elif len(glued := "".join(tokens)) >= _FEWEST_LETTERS and len(tokens) > 1:
                 self._glued.setdefault(glued[:_HEAD], []).append((glued, entry))
-
-    def _add(self, tokens: Sequence[str], entry: Entry) -> None:
-        node = self._tree
-        for token in tokens:
-            node = node.setdefault(token, {})
-        node.setdefault("", entry)
 
     def find(self, text: str) -> Iterator[tuple[Entry, int, int]]:
         """Entries in a skeleton, each with where it stands; the longest where several begin at one place."""
@@ -139,6 +139,8 @@ class _Phrases:
                 yield hit
             if token.end() - token.start() >= _FEWEST_LETTERS:
                 yield from self._inside(token)
+        if _MIXED.search(text):
+            yield from self._in_pinyin(tokens)
 
     def _longest(self, tokens: Sequence[re.Match[str]], first: int) -> tuple[Entry, int, int] | None:
         node, found = self._tree, None
@@ -158,6 +160,36 @@ class _Phrases:
                 if word.startswith(glued, at):
                     yield entry, token.start() + at, token.start() + at + len(glued)
 
+    @cached_property
+    def _spelled_tree(self) -> _Node:
+        """The Chinese phrases by their syllables; behind each, the characters and the entry."""
+        tree: _Node = {}
+        for tokens, entry in self._spelled:
+            node = tree
+            for token in tokens:
+                node = node.setdefault(_syllable(token), {})
+            node.setdefault("", []).append((tokens, entry))
+        return tree
+
+    def _in_pinyin(self, tokens: Sequence[re.Match[str]]) -> Iterator[tuple[Entry, int, int]]:
+        """Phrases of which some characters are written as their syllables, and the others as they are."""
+        for first in range(len(tokens)):
+            node = self._spelled_tree
+            for nth in range(first, len(tokens)):
+                if (syllable := _syllable(tokens[nth][0])) not in node:
+                    break
+                node = node[syllable]
+                written = [token[0] for token in tokens[first : nth + 1]]
+                for characters, entry in node.get("", ()):
+                    if written != characters and _is_spelling(written, characters):
+                        yield entry, tokens[first].start(), tokens[nth].end()
+
+
+def _add(tree: _Node, tokens: Sequence[str], entry: Entry) -> None:
+    for token in tokens:
+        tree = tree.setdefault(token, {})
+    tree.setdefault("", entry)
+
 
 def _step(node: _Node, token: str) -> _Node | None:
     """Along a word, its plural included."""
@@ -167,31 +199,32 @@ def _step(node: _Node, token: str) -> _Node | None:
     return found
 
 
+def _is_spelling(written: Sequence[str], characters: Sequence[str]) -> bool:
+    """Whether each is the character, or its syllable in letters."""
+    return all(each == character or each.isascii() for each, character in zip(written, characters, strict=True))
+
+
 def _skeleton(folded: Folded) -> Folded:
     """What is compared: letters and Chinese characters only, each once, digits as the letters they look like."""
     bare = folded.changed(lambda text: _NO_WORD.sub(" ", text).translate(_LEET))
     return bare.without((found.start() + 1, found.end()) for found in _AGAIN.finditer(bare.text))
 
 
+def _skeletons(phrases: Iterable[str]) -> list[str]:
+    """The same of many phrases at once, which are folded texts already."""
+    if not (lines := "\n".join(phrases)):
+        return []
+    bare = _NO_WORD_IN_LINES.sub(" ", lines.lower().replace("'", "")).translate(_LEET)
+    return _AGAIN.sub(r"\1", bare).split("\n")
+
+
 # Pinyin
 
 
-def _in_pinyin(phrase: str, tokens: Sequence[str]) -> Iterator[list[str]]:
-    """A Chinese phrase with one or two characters, or all, as their syllables, or one as the first letter of it."""
-    if sum(not token.isascii() for token in tokens) < _FEWEST_HAN or len(phrase) != len(tokens):
-        return
-    table = _pinyin()
-    syllables = [table.get(token, token) for token in tokens]
-    bare = [_skeleton_of_word(syllable) for syllable in syllables]
-    places = [place for place, token in enumerate(tokens) if not token.isascii()]
-    for chosen in (*combinations(places, 1), *combinations(places, 2), places):
-        yield [bare[place] if place in chosen else token for place, token in enumerate(tokens)]
-    for place in places:
-        yield [*tokens[:place], _skeleton_of_word(syllables[place][:1]), *tokens[place + 1 :]]
-
-
-def _skeleton_of_word(word: str) -> str:
-    return _AGAIN.sub(r"\1", word.translate(_LEET))
+@cache
+def _syllable(token: str) -> str:
+    """Of a character, compared as words are; a word is its own."""
+    return _AGAIN.sub(r"\1", _pinyin().get(token, token).translate(_LEET))
 
 
 @cache
@@ -220,7 +253,7 @@ def _entries(category: str, content: Mapping[str, Any]) -> Iterator[Entry]:
     is_demotable = content.get("demotable", True)
     for tier in Tier:
         for phrases in content.get(tier, {}).values():
-            yield from (Entry(phrase, category, tier, is_demotable) for phrase in phrases)
+            yield from (Entry(phrase, category, tier, is_demotable) for phrase in phrases.splitlines())
 
 
 def load(own: Path) -> WordList:
@@ -237,7 +270,9 @@ def load(own: Path) -> WordList:
         Entry(phrase, _OWN, tier, is_demotable=False) for tier in (Tier.BLOCK, Tier.WARN) for phrase in mine[tier]
     ]
     return WordList(
-        (*shipped_entries(), *entries), [word for words in contexts.values() for word in words], mine["allow"]
+        (*shipped_entries(), *entries),
+        [word for words in contexts.values() for word in words.splitlines()],
+        mine["allow"],
     )
 
 
@@ -249,7 +284,7 @@ def _own_words(path: Path) -> dict[str, list[str]]:
                 _("{path}: {key} is not understood.").format(path=path, key=key),
                 hint=_("It holds the keys block, warn and allow, each a list of phrases."),
             )
-        words[key] = [phrase for phrase in phrases if phrase.strip()]
+        words[key] = [" ".join(fold(phrase).text.split()) for phrase in phrases if phrase.strip()]
     return words
 
 

@@ -1,0 +1,218 @@
+"""`hychat safety`: what the filter says of texts, how well it does on labelled ones, and what its lists hold."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hychat.cli.commands import Command, Group
+from hychat.cli.output import Output
+from hychat.cli.stdin import read_stdin
+from hychat.domain.choices import SafetyLevel
+from hychat.domain.errors import Blocked, InputUnreadable, UsageError
+from hychat.domain.safety import SafetyAction, SafetyVerdict
+from hychat.domain.text import readable
+from hychat.messages import _
+from hychat.paths import user_words_file
+
+if TYPE_CHECKING:
+    from hychat.safety.guard import Guard
+    from hychat.safety.metrics import Figure, Metrics
+
+app = typer.Typer(
+    name="safety",
+    cls=Group,
+    help=_("Ask the safety filter what it thinks of texts."),
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+class Kind(StrEnum):
+    """What a text is."""
+
+    PROMPT = "prompt"
+    RESPONSE = "response"
+
+
+class Level(StrEnum):
+    """A level that filters."""
+
+    STANDARD = "standard"
+    STRICT = "strict"
+
+
+_Text = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar=_("[TEXT]"), help=_("The text; without one, stdin is read."), parser=readable, show_default=False
+    ),
+]
+_Jsonl = Annotated[
+    bool,
+    typer.Option(
+        "--jsonl",
+        help=_(
+            'Read an object a line: {"text": …, "kind": "prompt" or "response", "prompt": …}; write a verdict a line.'
+        ),
+    ),
+]
+_Level = Annotated[Level, typer.Option("--level", help=_("How much the filter stops."), case_sensitive=False)]
+_Kind = Annotated[Kind, typer.Option("--kind", help=_("What the text is."), case_sensitive=False)]
+_Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
+_File = Annotated[
+    Path,
+    typer.Argument(
+        metavar=_("FILE"),
+        help=_(
+            'One object a line: {"text": …, "label": "safe" or "unsafe"}; kind, prompt, category and lang may follow.'
+        ),
+        show_default=False,
+    ),
+]
+_UNSAFE: Final = "unsafe"
+
+
+@app.command(cls=Command, help=_("Say what the filter does with a text."))
+def check(
+    text: _Text = None,
+    *,
+    jsonl: _Jsonl = False,
+    level: _Level = Level.STANDARD,
+    kind: _Kind = Kind.PROMPT,
+    as_json: _Json = False,
+) -> int:
+    """The exit code is 6 where the text is blocked; with `--jsonl` 0."""
+    guard, output = _guard(level), Output.of_process()
+    if jsonl:
+        for row in _rows(_input(text), kind):
+            output.json_line(_as_json(_verdict(guard, row)))
+        return 0
+    verdict = _verdict(guard, {"text": _input(text), "kind": kind})
+    if as_json:
+        output.json(_as_json(verdict))
+    else:
+        output.text(_in_words(verdict))
+    return Blocked.exit_code if verdict.action is SafetyAction.BLOCK else 0
+
+
+@app.command("test", cls=Command, help=_("Measure the filter on labelled texts."))
+def measure(file: _File, *, level: _Level = Level.STANDARD, as_json: _Json = False) -> None:
+    """Recall, false positives, F1 and the area under the precision-recall curve; all, by category, by language."""
+    from hychat.attach.text import read_file
+    from hychat.safety.metrics import Judged, metrics_of
+
+    guard, output = _guard(level), Output.of_process()
+    part = read_file(file)
+    rows = [*_rows(part.attachment.text if part else "", Kind.PROMPT)]
+    judged: dict[str, list[Judged]] = {"": []}
+    for number, row in enumerate(rows, start=1):
+        verdict = _verdict(guard, row)
+        is_unsafe, is_flagged = row.get("label") == _UNSAFE, verdict.action is not SafetyAction.ALLOW
+        for group in _groups(row):
+            judged.setdefault(group, []).append(Judged(is_unsafe, is_flagged, verdict.score))
+        output.progress(_("Checking"), number, len(rows))
+    found = {group: metrics_of(each) for group, each in judged.items()}
+    if as_json:
+        output.json({group or "all": asdict(each) for group, each in found.items()})
+    else:
+        output.text("\n".join(_table(found)))
+
+
+@app.command(cls=Command, help=_("Count what the word lists hold."))
+def words(*, as_json: _Json = False) -> None:
+    """By category and tier, the user's own among them."""
+    from hychat.safety.words import load
+
+    output = Output.of_process()
+    counts = Counter((entry.category, entry.tier) for entry in load(user_words_file()).entries)
+    if as_json:
+        output.json(
+            [{"category": category, "tier": tier, "phrases": n} for (category, tier), n in sorted(counts.items())]
+        )
+        return
+    lines = [f"{category:12} {tier:8} {n:5}" for (category, tier), n in sorted(counts.items())]
+    output.text("\n".join([*lines, f"{_('all'):21} {sum(counts.values()):5}"]))
+    output.note(_("Your own phrases: {path}").format(path=user_words_file()))
+
+
+def _guard(level: Level) -> "Guard":
+    from hychat.safety.guard import open_guard
+
+    return open_guard(SafetyLevel(level), user_words_file())
+
+
+def _input(text: Sequence[str] | None) -> str:
+    """What was typed, else what is piped in. Raises UsageError where there is neither."""
+    if text:
+        return " ".join(text)
+    part = read_stdin()
+    if part is None:
+        raise UsageError(_("There is no text to check."), hint='hychat safety check "…"')
+    return part.attachment.text
+
+
+def _rows(text: str, kind: Kind) -> Iterator[dict[str, Any]]:
+    """One object a line.
+
+    Raises:
+        InputUnreadable: A line is none, or has no text.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputUnreadable(
+                _("Line {number} is not JSON: {reason}.").format(number=number, reason=error)
+            ) from error
+        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+            raise InputUnreadable(_('Line {number} has no text under "text".').format(number=number))
+        yield {"kind": kind, **row}
+
+
+def _verdict(guard: "Guard", row: dict[str, Any]) -> SafetyVerdict:
+    if row["kind"] == Kind.RESPONSE:
+        return guard.reply(str(row.get("prompt") or ""), row["text"])
+    return guard.prompt(row["text"])
+
+
+def _as_json(verdict: SafetyVerdict) -> dict[str, object]:
+    from hychat.cli.reader import verdict_as_json
+
+    return verdict_as_json(verdict)
+
+
+def _in_words(verdict: SafetyVerdict) -> str:
+    from hychat.safety.telling import category_name
+
+    if verdict.action is SafetyAction.ALLOW:
+        return _("allow")
+    facts = [verdict.action.value, category_name(verdict.category), verdict.guard]
+    return "  ".join([*facts, f"“{verdict.reason}”"] if verdict.reason else facts)
+
+
+def _groups(row: dict[str, Any]) -> Iterator[str]:
+    yield ""
+    for key in ("lang", "category"):
+        if row.get(key):
+            yield f"{key} {row[key]}"
+
+
+def _table(found: "dict[str, Metrics]") -> Iterator[str]:
+    yield f"{'':24} {'n':>6}  {'recall':18} {'FPR':18} {'F1':18} AUPRC"
+    for group, each in sorted(found.items()):
+        figures = (each.recall, each.false_positive_rate, each.f1, each.auprc)
+        cells = "".join(f"{_cell(figure):19}" for figure in figures).rstrip()
+        yield f"{group or _('all'):24} {each.unsafe + each.safe:6}  {cells}"
+
+
+def _cell(figure: "Figure | None") -> str:
+    """In per cent, with the interval behind it."""
+    return "-" if figure is None else f"{100 * figure.value:.1f} ({100 * figure.low:.1f}-{100 * figure.high:.1f})"

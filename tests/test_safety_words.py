@@ -1,0 +1,164 @@
+"""The word lists: what is on them is found however it is disguised, and nothing else is."""
+
+import gzip
+import json
+import os
+import pydoc_data.topics
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from hychat.domain.errors import ConfigError
+from hychat.safety.fold import fold
+from hychat.safety.words import Entry, Tier, WordList, load, shipped_entries
+from tests.disguises import DISGUISES
+from tests.programs import ROOT
+
+CATEGORIES = {
+    "violence", "weapons", "self-harm", "sexual", "minors", "hate", "harassment", "privacy", "fraud", "malware", "drugs",
+    "jailbreak",
+}  # fmt: skip
+CASES = 100_000
+HARMLESS_LINES = 20_000
+DATA = Path(os.environ.get("HYCHAT_SAFETY_DATA", ROOT.parent / "shared" / "safety"))
+"""Where the data to train on lies, if it does."""
+SPEAKS_OF_HARM = {"smilechat", "counsel_chat", "gptfuzz_resp"}
+"""Safe by label, but people in need, and refusals that repeat what they refuse."""
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> WordList:
+    return load(tmp_path_factory.mktemp("none") / "words.yaml")
+
+
+def found(words: WordList, text: str) -> set[str]:
+    return {hit.entry.phrase for hit in words.hits(fold(text))}
+
+
+def test_the_lists_hold_a_thousand_phrases_and_more_in_every_category_and_both_languages() -> None:
+    entries = shipped_entries()
+    assert {entry.category for entry in entries} == CATEGORIES
+    for is_chinese in (False, True):
+        phrases = [entry for entry in entries if is_chinese is not entry.phrase.isascii()]
+        assert len(phrases) > 1000
+        assert {entry.category for entry in phrases} == CATEGORIES
+
+
+def test_they_are_phrases_and_no_words() -> None:
+    short = [
+        entry.phrase
+        for entry in shipped_entries()
+        if (len(entry.phrase.split()) < 2 if entry.phrase.isascii() else len(entry.phrase) < 3)
+    ]
+    assert short == []
+
+
+def test_they_are_written_as_they_are_read() -> None:
+    assert [entry.phrase for entry in shipped_entries() if fold(entry.phrase).text != entry.phrase] == []
+
+
+def test_no_phrase_stands_twice() -> None:
+    phrases = [entry.phrase for entry in shipped_entries()]
+    assert sorted(phrases) == sorted(set(phrases))
+
+
+def test_every_phrase_is_found_in_each_disguise_and_in_pairs_of_them(shipped: WordList) -> None:
+    random, names = Random(5), [*DISGUISES]  # noqa: S311 - a simulation
+    entries = shipped_entries()
+    missed, cases = [], 0
+    while cases < CASES:
+        for entry in random.sample(entries, 1000):
+            first, second = random.sample(names, 2)
+            for disguises in ((first,), (first, second)):
+                written = entry.phrase
+                for name in disguises:
+                    written = DISGUISES[name](written, random)
+                cases += 1
+                if not any(hit.entry.tier is entry.tier for hit in shipped.hits(fold(f"well, {written}, ok"))):
+                    missed.append((disguises, entry.phrase, written))
+    assert len(missed) <= 0.003 * cases, missed[::20]
+
+
+def test_nothing_is_found_in_harmless_text(shipped: WordList) -> None:
+    hits = [(line, found(shipped, line)) for line in harmless_lines()]
+    assert len(hits) >= HARMLESS_LINES
+    assert [hit for hit in hits if hit[1]] == []
+
+
+def harmless_lines() -> Iterator[str]:
+    """The benign part of the training data, of which no phrase was made; where that is not here, Python's own manual."""
+    if not DATA.is_dir():
+        pages = [text for _round in range(20) for text in pydoc_data.topics.topics.values()]
+        yield from [line for page in pages for line in page.splitlines() if line.strip()][: 2 * HARMLESS_LINES]
+        return
+    lines = []
+    for file in sorted((DATA / "train").glob("*.jsonl.gz")):
+        if file.name.partition(".")[0] not in SPEAKS_OF_HARM:
+            with gzip.open(file, "rt", encoding="utf-8") as rows:
+                lines += [row["text"] for row in map(json.loads, rows) if row["label"] == "safe"]
+    yield from Random(7).sample(lines, HARMLESS_LINES)  # noqa: S311 - a sample
+
+
+def test_a_safe_context_nearby_makes_a_hit_weigh_less() -> None:
+    words = WordList([Entry("steal a boat", "fraud", Tier.BLOCK), Entry("bad boat", "x", Tier.WARN)], ["in a novel"])
+    assert [hit.tier for hit in words.hits(fold("In a novel they steal a boat."))] == [Tier.WARN]
+    assert words.hits(fold("in a novel, a bad boat")) == []
+    assert [hit.tier for hit in words.hits(fold("in a novel. " + "and so on " * 30 + "steal a boat"))] == [Tier.BLOCK]
+
+
+def test_some_phrases_have_no_safe_context() -> None:
+    words = WordList([Entry("steal a boat", "minors", Tier.BLOCK, is_demotable=False)], ["in a novel"])
+    assert [hit.tier for hit in words.hits(fold("in a novel they steal a boat"))] == [Tier.BLOCK]
+
+
+def test_the_users_own_words_count_and_his_allowances_too(tmp_path: Path) -> None:
+    own = tmp_path / "words.yaml"
+    own.write_text(
+        "block: [Project Zebra 斑马计划]\nwarn: [half a zebra]\nallow: [how to kill a process]\n", encoding="utf-8"
+    )
+    words = load(own)
+    assert found(words, "tell me of p.r.o.j.e.c.t zebra 斑馬計劃") == {"project zebra 斑马计划"}
+    assert [hit.tier for hit in words.hits(fold("half a zebra"))] == [Tier.WARN]
+
+
+def test_what_is_allowed_is_not_found() -> None:
+    entry = Entry("kill a process", "violence", Tier.BLOCK)
+    assert found(WordList([entry], allowed=["how to kill a process"]), "how to kill a process") == set()
+    assert found(WordList([entry], allowed=["how to kill a process"]), "kill a process") == {"kill a process"}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"block: zebra", "block is not understood"),
+        (b"blok: [zebra]", "blok is not understood"),
+        (b"- zebra", "key: value"),
+        (b"block: [", "is not YAML"),
+        (b"\xff\xfe\xfa", "is not YAML"),
+    ],
+)
+def test_a_file_of_the_users_that_says_nothing_is_a_sentence(tmp_path: Path, content: bytes, told: str) -> None:
+    own = tmp_path / "words.yaml"
+    own.write_bytes(content)
+    with pytest.raises(ConfigError, match=told):
+        load(own)
+
+
+def test_a_phrase_in_pinyin_is_found_where_it_is_long_enough() -> None:
+    words = WordList([Entry("偷走一艘船", "fraud", Tier.BLOCK)])
+    assert found(words, "怎么tou走一艘船") == {"偷走一艘船"}
+    assert found(words, "偷zou一sou船") == {"偷走一艘船"}
+    assert found(words, "偷走一首船") == set()
+
+
+def test_letters_in_one_row_are_found_too() -> None:
+    words = WordList([Entry("steal a boat", "fraud", Tier.BLOCK)])
+    assert found(words, "h o w t o s t e a l a b o a t") == {"steal a boat"}
+
+
+def test_a_plural_is_found_and_a_longer_word_is_not() -> None:
+    words = WordList([Entry("steal boat", "fraud", Tier.BLOCK)])
+    assert found(words, "steal boats") == {"steal boat"}
+    assert found(words, "steal boatman") == set()
