@@ -88,7 +88,7 @@ def test_nothing_is_found_in_harmless_text(shipped: WordList) -> None:
 
 
 def harmless_lines() -> Iterator[str]:
-    """The benign part of the training data, of which no phrase was made; where that is not here, Python's own manual."""
+    """The benign part of the training data, on which the lists were sharpened; where that is not here, Python's manual."""
     if not DATA.is_dir():
         pages = [text for _round in range(20) for text in pydoc_data.topics.topics.values()]
         yield from [line for page in pages for line in page.splitlines() if line.strip()][: 2 * HARMLESS_LINES]
