@@ -185,6 +185,11 @@ class Terminal:
         return self._process.pid
 
     @property
+    def exit_code(self) -> int | None:
+        """None while it runs; a signal as a negative number."""
+        return self._process.poll()
+
+    @property
     def written(self) -> str:
         """Everything that came, escape codes included."""
         return self.screen.written

@@ -37,7 +37,8 @@ class Chat:
         while text not in self.terminal.written[self._read :]:
             before = len(self.terminal.written)
             self.terminal.wait_for_more()
-            assert len(self.terminal.written) > before, f"{text!r} did not come, but {self.terminal.written!r}"
+            ended = self.terminal.exit_code
+            assert len(self.terminal.written) > before, f"{text!r} did not come ({ended}): {self.terminal.written!r}"
         self._read = self.terminal.written.index(text, self._read) + len(text)
 
     def say(self, text: str) -> None:
