@@ -285,7 +285,18 @@ def test_quiet_keeps_the_notes_back_and_not_the_errors() -> None:
 def test_json_has_the_answer_and_what_it_was_made_with() -> None:
     answer = ask_echo("--json", "--style", "casual", "--seed", "7", "-t", "0.5", "--max-tokens", "3", "a b c d").json
 
-    assert answer.keys() == {"answer", "thought", "model", "style", "stop", "seed", "settings", "usage", "timings", "safety"}
+    assert answer.keys() == {
+        "answer",
+        "thought",
+        "model",
+        "style",
+        "stop",
+        "seed",
+        "settings",
+        "usage",
+        "timings",
+        "safety",
+    }
     assert answer["answer"].startswith("a b c")
     assert (answer["thought"], answer["model"], answer["style"]) == (None, "echo", "casual")
     assert (answer["stop"], answer["seed"]) == ("length", 7)
