@@ -9,6 +9,8 @@ import pytest
 
 from tests.programs import HYCHAT, Terminal, children_of, run_hychat, wait_until_gone
 
+SEEDED = {"HYCHAT_SEED": "4"}
+"""With it the story begins with Once."""
 STORY = "Write a long story about a dragon and a princess."
 PRIVATE_MODE = re.compile(r"\x1b\[\?([\d;]+)([hl])")
 SHOWN_AT_FIRST = {"7", "25"}
@@ -62,7 +64,7 @@ def test_a_signal_puts_them_back(number: signal.Signals) -> None:
 
 
 def test_a_signal_while_an_answer_is_written_keeps_what_is_there_and_ends_the_engine() -> None:
-    with Terminal.running("-m", "starter", "-i", STORY, columns=80, lines=24) as terminal:
+    with Terminal.running("-m", "starter", "-i", STORY, columns=80, lines=24, env=SEEDED) as terminal:
         terminal.wait_for("Once")
         (engine,) = children_of(terminal.pid)
         os.kill(terminal.pid, signal.SIGTERM)
@@ -73,7 +75,7 @@ def test_a_signal_while_an_answer_is_written_keeps_what_is_there_and_ends_the_en
 
 
 def test_leaving_while_an_answer_is_written_keeps_what_is_there() -> None:
-    with Terminal.running("-m", "starter", "-i", STORY, columns=80, lines=24) as terminal:
+    with Terminal.running("-m", "starter", "-i", STORY, columns=80, lines=24, env=SEEDED) as terminal:
         terminal.wait_for("Once")
         terminal.type("\x11")
         assert terminal.end() == 0
@@ -81,7 +83,7 @@ def test_leaving_while_an_answer_is_written_keeps_what_is_there() -> None:
 
 
 def test_a_window_that_is_closed_ends_it_soon_and_keeps_the_answer() -> None:
-    with Terminal.running("-m", "starter", "-i", STORY, columns=80, lines=24) as terminal:
+    with Terminal.running("-m", "starter", "-i", STORY, columns=80, lines=24, env=SEEDED) as terminal:
         terminal.wait_for("Once")
         began = time.monotonic()
         terminal.hang_up()
@@ -97,7 +99,9 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup and a shell's disown ha
 from hychat.__main__ import main
 main()
 """
-    with Terminal.running(HYCHAT[0], "-c", script, "-m", "starter", "-i", STORY, columns=80, lines=24) as terminal:
+    with Terminal.running(
+        HYCHAT[0], "-c", script, "-m", "starter", "-i", STORY, columns=80, lines=24, env=SEEDED
+    ) as terminal:
         terminal.wait_for("Once")
         terminal.hang_up()
         assert terminal.end() == 128 + signal.SIGHUP

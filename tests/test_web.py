@@ -47,7 +47,7 @@ class Served:
 @contextmanager
 def serving(*arguments: str, model: str = "echo") -> Iterator[Served]:
     """A server at a free port."""
-    with started("web", "--port", "0", *arguments, HYCHAT_MODEL=model) as process:
+    with started("web", "--port", "0", *arguments, HYCHAT_MODEL=model, HYCHAT_SEED="4") as process:
         assert process.stderr is not None
         told = process.stderr.readline().decode()
         found = re.search(r"(http://\S+/)\?key=([\w-]+)", told)
