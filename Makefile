@@ -52,4 +52,8 @@ messages: ## Bring the message catalogues up to date with the code
 	done
 	$(BIN)pybabel -q compile --domain hychat -d $(LOCALES)
 
-.PHONY: help setup check lint types layers test trials snapshots screenshots bench format messages
+training-check: ## Test what makes the filter's weights; brings torch
+	$(PYTHON) -m pip install -q -e '.[train]'
+	$(PYTHON) -m pytest tests/training/tiny_run.py
+
+.PHONY: training-check help setup check lint types layers test trials snapshots screenshots bench format messages

@@ -6,6 +6,7 @@
     user_words_file()           the user's own phrases for the safety filter, beside it
     data_folder()               what cannot be made again
     history_file()              the conversations, in it
+    blocked_file()              what the safety filter blocked, in it, where the user wants that kept
     cache_folder()              what can be made again
     states_folder()             KV caches of conversations, in it
     log_file()                  what the engine says
@@ -81,6 +82,11 @@ def data_folder() -> Path:
 def history_file() -> Path:
     """The conversations."""
     return data_folder() / "history.sqlite3"
+
+
+def blocked_file() -> Path:
+    """What the safety filter blocked."""
+    return data_folder() / "blocked.jsonl"
 
 
 @home_needed()

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from hychat.catalogue.find import default_model_name, locate
 from hychat.config.schema import Config
 from hychat.domain.cancel import CancelToken
+from hychat.domain.choices import SafetyLevel
+from hychat.domain.errors import ModelNotFound
 from hychat.domain.message import Conversation
 from hychat.domain.model import LocalModel
 from hychat.engine.child import Child
@@ -14,8 +18,12 @@ from hychat.engine.protocol import BenchResult, Engine, result_of
 from hychat.engine.spawn import Spawned
 from hychat.history.states import KvStates
 from hychat.history.store import HistoryStore
-from hychat.paths import history_file, log_file, private_folder, states_folder
+from hychat.paths import blocked_file, history_file, log_file, private_folder, states_folder, user_words_file
 from hychat.session.chat import ChatSession
+
+if TYPE_CHECKING:
+    from hychat.safety.guard import Guard, Layers
+    from hychat.safety.guard_model import GuardModel
 
 ECHO = "echo"
 """The model name of the scripted engine, which answers with the question."""
@@ -44,6 +52,9 @@ class Runtime:
         self._model = ""
         """The engine's, by the name it was asked for."""
         self._history: HistoryStore | None = None
+        self._ruler: GuardModel | None = None
+        self._layers: Layers | None = None
+        """Of the safety filter."""
 
     def model_name(self, conversation: Conversation | None = None) -> str:
         """The model to use: the one that runs, else the conversation's own, else the one that was set, else the default."""
@@ -77,7 +88,7 @@ class Runtime:
             from hychat.engine.echo import EchoEngine
 
             return EchoEngine()
-        local = locate(model)
+        local = locate(model, for_chat=True)
         child, self._child = self._child, None
         return EngineProcess(self._options(local), child)
 
@@ -102,6 +113,37 @@ class Runtime:
             self._history = HistoryStore(str(history_file()))
         return self._history
 
+    def guard(self, level: SafetyLevel) -> "Guard | None":
+        """The safety filter at a level, not yet loaded; the same lists and models at every level."""
+        if level is SafetyLevel.OFF:
+            return None
+        from hychat.safety.guard import Guard, open_layers
+
+        if self._layers is None:
+            self._layers = open_layers(user_words_file())
+        guard = Guard(level, self._layers, self._guard_model(level))
+        if self.config.keep_blocked:
+            from hychat.history.blocked import keep_blocked
+
+            guard.keep = partial(keep_blocked, blocked_file())
+        return guard
+
+    def _guard_model(self, level: SafetyLevel) -> "GuardModel | None":
+        """The one that rules at this level, where it is on this machine; in an engine of its own, not yet loaded."""
+        if self.config.guard_model == "never" or (self.config.guard_model, level) == ("strict", SafetyLevel.STANDARD):
+            return None
+        if self._ruler is None:
+            from hychat.engine.oracle import EngineOracle
+            from hychat.safety.guard_model import MODEL, GuardModel
+
+            try:
+                local = locate(MODEL)
+            except ModelNotFound:
+                return None
+            options = replace(self._options(local), slots=2, context_tokens=local.spec.context_tokens)
+            self._ruler = GuardModel(EngineOracle(lambda: EngineProcess(options)))
+        return self._ruler
+
     def session(self, conversation: Conversation | None = None) -> ChatSession:
         """A chat that goes on with a conversation, or a new one; in one run, all with the same engine.
 
@@ -119,6 +161,7 @@ class Runtime:
             style=config.style,
             store=self.history() if config.save else None,
             states=self._states(model) if config.save else None,
+            guard=self.guard(config.safety),
         )
 
     def measure(
@@ -135,7 +178,7 @@ class Runtime:
 
     def close(self) -> None:
         """End the engine and close the history."""
-        for part in (self._engine, self._child, self._history):
+        for part in (self._engine, self._child, self._ruler, self._history):
             if part is not None:
                 part.close()
 

@@ -14,7 +14,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -53,9 +53,9 @@ class Ended:
 def environment(**changes: str) -> dict[str, str]:
     """This process's, in which every test has a home folder of its own.
 
-    One thread: two crawl where the machine has something else to do.
+    One thread: two crawl where the machine has something else to do. No filter: it holds a sentence back.
     """
-    return {**os.environ, "PYTHONPATH": str(ROOT), "HYCHAT_THREADS": "1", **changes}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "HYCHAT_THREADS": "1", "HYCHAT_SAFETY": "off", **changes}
 
 
 def run_hychat(
@@ -141,6 +141,14 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def _waiting(pid: int) -> Iterator[str]:
+    """What each thread of a process waits for in the kernel, as far as it tells."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for name in ("wchan", "syscall"):
+            with suppress(OSError):
+                yield f"{task.name} {name}: {(task / name).read_text(encoding='ascii').strip()}"
+
+
 def wait_until_gone(pid: int) -> None:
     """Wait for the end of a process that is not a child of this one."""
     ends = time.monotonic() + PATIENCE_SECONDS
@@ -163,7 +171,7 @@ class Terminal:
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-c", _ON_TERMINAL, str(terminal), *arguments],
             pass_fds=[terminal],
-            env=environment(**{"TERM": "xterm-256color", **env}),
+            env=environment(**{"TERM": "xterm-256color", "PYTHONFAULTHANDLER": "1", **env}),
             cwd=ROOT,
         )
 
@@ -210,7 +218,9 @@ class Terminal:
         """Read until something is so of what is on the screen."""
         ends = time.monotonic() + PATIENCE_SECONDS
         while not is_so("\n".join(self.screen.display())):
-            assert time.monotonic() < ends, "it did not come; the screen:\n" + "\n".join(self.screen.display())
+            if time.monotonic() > ends:
+                shown = "\n".join(self.screen.display())
+                raise AssertionError(f"it did not come; the screen:\n{shown}\n{self.last_words()}")
             self._read(0.2)
 
     @property
@@ -232,8 +242,20 @@ class Terminal:
         """Read until the program has written the text."""
         ends = time.monotonic() + PATIENCE_SECONDS
         while text not in self.written:
-            assert time.monotonic() < ends, f"{text!r} did not come, but {self.written!r}"
+            if time.monotonic() > ends:
+                raise AssertionError(f"{text!r} did not come, but {self.written!r}\n{self.last_words()}")
             self._read(PATIENCE_SECONDS)
+
+    def last_words(self) -> str:
+        """Where every thread of a program that stands still is; it ends it."""
+        if self._process.poll() is not None:
+            return f"exit code {self._process.returncode}"
+        known, waiting = len(self.written), "\n".join(_waiting(self.pid))
+        self._process.send_signal(signal.SIGABRT)
+        self._process.wait(PATIENCE_SECONDS)
+        while self._read(0.2):
+            pass
+        return waiting + self.written[known:]
 
     def wait_for_more(self) -> None:
         """Read what the program writes next."""

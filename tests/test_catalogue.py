@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hychat.catalogue import find as finding
 from hychat.catalogue.find import default_model_name, find, known_models, locate
 from hychat.catalogue.read import read_catalogue
-from hychat.domain.errors import CatalogueError, ModelNotFound
+from hychat.domain.errors import CatalogueError, ModelNotFound, UsageError
 from hychat.domain.generation import GenerationSettings
 from hychat.domain.model import Licence, ModelFile, ModelSpec
 from hychat.paths import user_catalogue_folder
@@ -125,7 +125,7 @@ def test_null_is_the_same_as_left_out() -> None:
         ("temperature: 1,", "temperature: 2,", "models[0].defaults.temperature: a number from 0.1 to 1.0 expected."),
         ("top_p: 0.8", "top_p: .nan", "models[0].defaults.top_p: a number from 0.0 to 1.0 expected."),
         ("think: false", "think: maybe", "models[0].defaults.think: true or false expected."),
-        ("image]", "smell]", "models[0].capabilities[1]: one of image, text, translate expected."),
+        ("image]", "smell]", "models[0].capabilities[1]: one of guard, image, text, translate expected."),
         ("[text, image]", "text", "models[0].capabilities: a list expected."),
         ("[text, image]", "[]", "models[0].capabilities: a list expected."),
         ('"0123456"', "0123456", "models[0].files[0].revision: text expected."),
@@ -144,7 +144,7 @@ def test_null_is_the_same_as_left_out() -> None:
         ("repository: owner/tiny-gguf", "repository:", "models[0].files[0]: either repository or package expected."),
         ("    title: Tiny\n", "", "models[0]: the key title is missing."),
         ("title: Tiny", "titel: Tiny", "models[0]: there is no key titel."),
-        ("image]", "[image]]", "models[0].capabilities[1]: one of image, text, translate expected."),
+        ("image]", "[image]]", "models[0].capabilities[1]: one of guard, image, text, translate expected."),
         (
             "prompt_family: hunyuan-a",
             "prompt_family: hunyuan",
@@ -415,6 +415,14 @@ def test_a_model_of_the_hub_is_not_on_this_machine() -> None:
         locate("tiny-0.5b")
     assert str(caught.value) == "The model tiny-0.5b is not on this machine."
     assert caught.value.hint == "Fetch it with: hychat models pull tiny-0.5b"
+
+
+def test_a_model_that_only_rules_on_texts_is_located_but_not_for_a_chat() -> None:
+    own_catalogue("mine.yaml", WHOLE.replace("[text, image]", "[guard]"))
+    with pytest.raises(UsageError, match="rules on texts for the safety filter; it does not chat"):
+        locate("tiny-0.5b", for_chat=True)
+    with pytest.raises(ModelNotFound, match="is not on this machine"):
+        locate("tiny-0.5b")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ KV_BYTES_PER_TOKEN = {  # layers, KV heads, elements of a head; key and value, 2
     "hy-mt2-7b": 32 * 8 * 128 * 4,
     "hy-mt2-30b-a3b": 48 * 4 * 128 * 4,
     "qwen3-vl-2b": 28 * 8 * 128 * 4,
+    "qwen3guard": 28 * 8 * 128 * 4,
 }
 SIZES = {
     "tencent_Hunyuan-0.5B-Instruct-Q4_K_M.gguf": 354_970_464,
@@ -49,6 +50,8 @@ SIZES = {
     "mmproj-HunyuanOCR-Q8_0.gguf": 732_938_240,
     "Qwen3VL-2B-Instruct-Q4_K_M.gguf": 1_107_409_952,
     "mmproj-Qwen3VL-2B-Instruct-Q8_0.gguf": 445_053_216,
+    "Qwen3Guard-Gen-0.6B.Q4_K_M.gguf": 484_219_904,
+    "Qwen.Qwen3Guard-Gen-0.6B.Q8_0.gguf": 804_753_472,
     "SmolVLM-500M-Instruct-Q8_0.gguf": 436_806_912,
     "mmproj-SmolVLM-500M-Instruct-Q8_0.gguf": 108_783_360,
 }
@@ -92,7 +95,7 @@ def test_our_models_say_which_file_their_licence_and_their_defaults() -> None:
 def test_our_models_are_those_that_users_are_told_of() -> None:
     assert ours().keys() == {
         *("hunyuan-0.5b", "hunyuan-1.8b", "hunyuan-4b", "hunyuan-7b", "hunyuan-a13b", "hunyuan-ocr"),
-        *("hy-mt2-1.8b", "hy-mt2-7b", "hy-mt2-30b-a3b", "qwen3-vl-2b", "smolvlm-500m", "starter"),
+        *("hy-mt2-1.8b", "hy-mt2-7b", "hy-mt2-30b-a3b", "qwen3-vl-2b", "qwen3guard", "smolvlm-500m", "starter"),
     }
 
 
@@ -157,8 +160,12 @@ def test_a_model_takes_images_when_it_has_the_part_that_sees() -> None:
         assert ("image" in spec.capabilities) == (spec.projector is not None), spec.name
 
 
+def test_the_guard_model_is_the_one_that_is_not_for_a_chat() -> None:
+    assert [spec.name for spec in ours().values() if not spec.is_for_chat] == ["qwen3guard"]
+
+
 def test_no_model_of_ours_takes_the_context_that_a_hunyuan_header_claims() -> None:
-    assert {spec.context_tokens for spec in ours().values()} == {8_192, 16_384}
+    assert {spec.context_tokens for spec in ours().values()} == {4_096, 8_192, 16_384}
 
 
 def test_the_chat_layout_fits_the_architecture() -> None:
@@ -166,7 +173,7 @@ def test_the_chat_layout_fits_the_architecture() -> None:
         "hunyuan-a": {"hunyuan-dense"},
         "hunyuan-b": {"hunyuan-dense", "hunyuan-moe"},
         "hy-v3": {"hy_v3"},
-        "jinja": {"hunyuan_vl", "qwen3vl", "llama"},
+        "jinja": {"hunyuan_vl", "qwen3", "qwen3vl", "llama"},
     }
     for spec in ours().values():
         assert spec.architecture in by_family[spec.prompt_family or ""], spec.name

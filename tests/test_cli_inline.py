@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,13 @@ import pytest
 from hychat.cli.inline import Repl
 from hychat.cli.output import Output
 from hychat.cli.streams import Stream
-from hychat.config.schema import Config
 from hychat.domain.errors import EngineCrashed
 from hychat.domain.message import TextPart
 from hychat.engine.echo import EchoEngine
 from hychat.runtime import Runtime
 from hychat.tui.desk import Desk
 from tests.programs import HYCHAT, Terminal, children_of, run_hychat
+from tests.tui import UNFILTERED
 
 ALTERNATE_SCREEN = "\x1b[?1049h"
 PAINTS_OVER = "\x1b[?2026h"
@@ -37,8 +38,8 @@ class Chat:
         while text not in self.terminal.written[self._read :]:
             before = len(self.terminal.written)
             self.terminal.wait_for_more()
-            ended = self.terminal.exit_code
-            assert len(self.terminal.written) > before, f"{text!r} did not come ({ended}): {self.terminal.written!r}"
+            if len(self.terminal.written) == before:
+                raise AssertionError(f"{text!r} did not come: {self.terminal.written!r}\n{self.terminal.last_words()}")
         self._read = self.terminal.written.index(text, self._read) + len(text)
 
     def say(self, text: str) -> None:
@@ -347,7 +348,7 @@ def said(engine: EchoEngine, monkeypatch: pytest.MonkeyPatch, *, shows_thinking:
         raise EOFError
 
     monkeypatch.setattr("builtins.input", leave)
-    settings = Config(model="echo", save=False, think=True)
+    settings = replace(UNFILTERED, save=False, think=True)
     desk = Desk(settings, lambda: Runtime(settings, open_engine=lambda _name: engine))
     stdout, stderr = io.StringIO(), io.StringIO()
     Repl(desk, Output(Stream(stdout), Stream(stderr)), shows_thinking=shows_thinking).run((TextPart("why?"),))

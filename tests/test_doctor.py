@@ -464,7 +464,7 @@ def test_the_settings_are_counted_with_their_places() -> None:
 
     finding = found(doctor("--json", HYCHAT_SEED="1"), "config")
 
-    assert finding["message"] == f"3 settings, by {file}, HYCHAT_SEED, HYCHAT_THREADS"
+    assert finding["message"] == f"4 settings, by {file}, HYCHAT_SAFETY, HYCHAT_SEED, HYCHAT_THREADS"
 
 
 def test_chats_are_counted() -> None:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import pytest
 
 from hychat.domain.choices import SafetyLevel
+from hychat.domain.errors import EngineCrashed
 from hychat.domain.safety import SafetyAction
-from hychat.safety.guard import Guard
+from hychat.safety.guard import Guard, Layers
+from hychat.safety.guard_model import Ruling, Safety
 from hychat.safety.words import Entry, Tier, WordList
 
 WORDS = WordList(
@@ -44,7 +46,7 @@ class Judge:
 
 
 def guard(level: SafetyLevel = SafetyLevel.STANDARD, harm: float | None = None) -> Guard:
-    return Guard(level, lambda: WORDS, lambda: Judge(harm))
+    return Guard(level, Layers(lambda: WORDS, lambda: Judge(harm)))
 
 
 @pytest.mark.parametrize(
@@ -99,3 +101,82 @@ def test_a_reply_is_blocked_or_shown() -> None:
 def test_what_was_shown_of_a_reply_is_not_held_against_what_follows() -> None:
     text = "They sell a stolen boat. And then"
     assert guard().reply("hi", text, shown=24).action is SafetyAction.ALLOW
+
+
+class Shy:
+    """Finds every text harmful that speaks of boats."""
+
+    def prompt(self, folded: str) -> Opinion | None:
+        return Opinion(1.0 if "boat" in folded else 0.0)
+
+    def reply(self, prompt: str, reply: str) -> Opinion | None:  # noqa: ARG002 - the protocol's
+        return self.prompt(reply)
+
+    def threshold(self, kind: str, language: str, benign_fpr: float) -> float:  # noqa: ARG002 - the protocol's
+        return 0.5
+
+
+def test_what_the_user_allows_is_not_judged() -> None:
+    own = WordList([], allowed=["rubber boat"])
+    mild = Guard(SafetyLevel.STANDARD, Layers(lambda: own, Shy))
+    assert mild.prompt("How do I mend my RUBBER B0AT?").action is SafetyAction.ALLOW
+    assert mild.prompt("How do I mend a boat and my rubber boat?").action is SafetyAction.BLOCK
+
+
+def test_the_worst_sentence_is_pointed_at() -> None:
+    text = "Hello there. I want your boat! Thanks."
+    verdict = Guard(SafetyLevel.STANDARD, Layers(lambda: WordList([]), Shy)).prompt(text)
+    assert verdict.span is not None
+    assert text[slice(*verdict.span)].strip() == verdict.reason == "I want your boat!"
+
+
+def test_what_is_blocked_is_handed_to_whoever_keeps_it() -> None:
+    kept: list[str] = []
+    layers = Layers(lambda: WORDS, lambda: None)
+    keeping = Guard(SafetyLevel.STANDARD, layers)
+    keeping.keep = lambda _verdict, text: kept.append(text)
+    keeping.prompt("hello")
+    keeping.prompt("sell a stolen boat")
+    assert kept == ["sell a stolen boat"]
+
+
+class Ruler:
+    """A guard model that rules as it is told, or cannot."""
+
+    def __init__(self, safety: Safety | None) -> None:
+        self._safety = safety
+
+    def prompt(self, text: str) -> Ruling:  # noqa: ARG002 - the protocol's
+        if self._safety is None:
+            raise EngineCrashed("The engine died.")
+        return Ruling(self._safety, ("violence",) if self._safety != "safe" else ())
+
+    def reply(self, prompt: str, text: str) -> Ruling:
+        return self.prompt(prompt + text)
+
+
+@pytest.mark.parametrize(
+    ("safety", "action"),
+    [("safe", SafetyAction.ALLOW), ("controversial", SafetyAction.WARN), ("unsafe", SafetyAction.BLOCK)],
+)
+def test_a_guard_model_rules_on_what_the_others_let_through(safety: Safety, action: SafetyAction) -> None:
+    strict = Guard(SafetyLevel.STRICT, Layers(lambda: WORDS, lambda: Judge(0.0)), Ruler(safety))
+    assert strict.prompt("How do I build a boat?").action is action
+    assert strict.reply("", "Like this.").action is action
+    assert strict.prompt("How do I sell a stolen boat?").guard == "words"
+
+
+def test_a_guard_model_that_cannot_rule_blocks_at_the_strict_level_and_is_told_of_at_the_standard_one() -> None:
+    layers = Layers(lambda: WORDS, lambda: Judge(0.0))
+    strict, standard = (Guard(level, layers, Ruler(None)) for level in (SafetyLevel.STRICT, SafetyLevel.STANDARD))
+    assert strict.prompt("How do I build a boat?").action is SafetyAction.BLOCK
+    told = standard.prompt("How do I build a boat?")
+    assert (told.action, told.reason) == (SafetyAction.ALLOW, "The engine died.")
+
+
+def test_a_phrase_of_an_answer_is_found_across_what_was_shown() -> None:
+    text = "Once more. " * 100 + "You may sell a stolen boat here."
+    verdict = guard().reply("", text, shown=len(text) - len(" stolen boat here."))
+    assert verdict.action is SafetyAction.BLOCK
+    assert verdict.span is not None
+    assert text[slice(*verdict.span)] == "sell a stolen boat"

@@ -82,22 +82,27 @@ def test_every_phrase_is_found_in_each_disguise_and_in_pairs_of_them(shipped: Wo
 
 
 def test_nothing_is_found_in_harmless_text(shipped: WordList) -> None:
-    hits = [(line, found(shipped, line)) for line in harmless_lines()]
-    assert len(hits) >= HARMLESS_LINES
-    assert [hit for hit in hits if hit[1]] == []
+    hits = [
+        (line, hit.entry.phrase)
+        for line, kind in harmless_lines()
+        for hit in shipped.hits(fold(line))
+        if kind == "prompt" or not hit.entry.is_question
+    ]
+    assert hits == []
 
 
-def harmless_lines() -> Iterator[str]:
+def harmless_lines() -> Iterator[tuple[str, str]]:
     """The benign part of the training data, on which the lists were sharpened; where that is not here, Python's manual."""
     if not DATA.is_dir():
         pages = [text for _round in range(20) for text in pydoc_data.topics.topics.values()]
-        yield from [line for page in pages for line in page.splitlines() if line.strip()][: 2 * HARMLESS_LINES]
+        lines = [(line, "prompt") for page in pages for line in page.splitlines() if line.strip()]
+        yield from lines[: 2 * HARMLESS_LINES]
         return
     lines = []
     for file in sorted((DATA / "train").glob("*.jsonl.gz")):
         if file.name.partition(".")[0] not in SPEAKS_OF_HARM:
             with gzip.open(file, "rt", encoding="utf-8") as rows:
-                lines += [row["text"] for row in map(json.loads, rows) if row["label"] == "safe"]
+                lines += [(row["text"], row["kind"]) for row in map(json.loads, rows) if row["label"] == "safe"]
     yield from Random(7).sample(lines, HARMLESS_LINES)  # noqa: S311 - a sample
 
 

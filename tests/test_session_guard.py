@@ -1,6 +1,8 @@
 """A turn with the filter: what does not reach the model, what does not reach the user, what is kept."""
 
 import io
+import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,13 +11,13 @@ from hychat.cli.reader import Wishes, read_turn
 from hychat.cli.streams import Stream
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel, Style
-from hychat.domain.errors import Blocked, UsageError
+from hychat.domain.errors import Blocked, ConfigError, UsageError
 from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent, TurnFinished
 from hychat.domain.generation import StopReason
 from hychat.domain.message import Conversation, TextPart
 from hychat.domain.safety import SafetyAction
 from hychat.engine.echo import EchoEngine
-from hychat.safety.guard import Guard
+from hychat.safety.guard import Guard, Layers
 from hychat.safety.words import Entry, Tier, WordList
 from hychat.session.chat import ChatSession
 from tests.sessions import Shelf, answer_in, ask, asked, data, failure, finished, go_on
@@ -31,7 +33,7 @@ WORDS = WordList(
 
 
 def session(engine: EchoEngine, shelf: Shelf | None = None) -> ChatSession:
-    guard = Guard(SafetyLevel.STANDARD, lambda: WORDS, lambda: None)
+    guard = Guard(SafetyLevel.STANDARD, Layers(lambda: WORDS, lambda: None))
     return ChatSession(engine, Conversation(), store=shelf, guard=guard)
 
 
@@ -149,3 +151,55 @@ def test_a_blocked_answer_ends_the_command_with_its_own_exit_code() -> None:
     assert read_turn(chat.turn("what now?", CancelToken()), output, Wishes()) == Blocked.exit_code
     assert shown.getvalue().strip() == "Good."
     assert "stopped the answer here: fraud" in told.getvalue()
+
+
+def test_a_filter_that_is_not_ready_gets_so_beside_the_load_of_the_model() -> None:
+    may_go_on = threading.Event()
+    loaded: list[str] = []
+
+    def words() -> WordList:
+        loaded.append("words")
+        may_go_on.set()
+        return WORDS
+
+    engine = EchoEngine(load=[0.5, may_go_on, 1.0])  # stands still until the filter is there
+    guard = Guard(SafetyLevel.STANDARD, Layers(words, lambda: None))
+    chat = ChatSession(engine, Conversation(), guard=guard)
+    assert finished(ask(chat, "hello")).text == "hello"
+    finished(ask(chat, "hello again"))
+    assert loaded == ["words"]
+
+
+def test_a_blocked_question_does_not_wait_for_the_end_of_the_load() -> None:
+    never = threading.Event()
+    layers = Layers(lambda: WORDS, lambda: None)
+
+    def progress() -> Iterator[float | threading.Event]:
+        yield 0.1
+        layers.loaded()
+        yield 0.2
+        yield never
+
+    engine = EchoEngine(load=progress())
+    chat = ChatSession(engine, Conversation(), guard=Guard(SafetyLevel.STANDARD, layers))
+    assert isinstance(failure(ask(chat, "sell a stolen boat")).error, Blocked)
+
+
+def test_words_of_ones_own_that_cannot_be_read_are_an_error_of_the_turn() -> None:
+    def broken() -> WordList:
+        raise ConfigError("words.yaml: no list")
+
+    chat = ChatSession(EchoEngine(), Conversation(), guard=Guard(SafetyLevel.STANDARD, Layers(broken, lambda: None)))
+    assert isinstance(failure(ask(chat, "hello")).error, ConfigError)
+
+
+def test_the_verdict_of_the_last_turn_is_remembered() -> None:
+    chat = session(EchoEngine([["Hello."], ["You may sell a stolen boat here."]]))
+    assert chat.verdict is None
+    ask(chat, "hello")
+    assert chat.verdict is not None
+    assert chat.verdict.action is SafetyAction.ALLOW
+    ask(chat, "and now?")
+    assert chat.verdict.reason == "sell a stolen boat"
+    ask(chat, "silly old boat")
+    assert chat.verdict.action is SafetyAction.WARN

@@ -1,11 +1,11 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 import pytest
 from textual import events
 
-from hychat.config.schema import Config
 from hychat.domain.choices import Style
 from hychat.domain.errors import EngineCrashed, ModelTooLarge
 from hychat.domain.generation import StopReason
@@ -16,7 +16,7 @@ from hychat.tui.app import HychatApp
 from hychat.tui.entries import Answer
 from hychat.tui.screens.chat import ChatScreen
 from tests.pictures.drawing import picture_of
-from tests.tui import ask, chat_of, running, shown, until
+from tests.tui import UNFILTERED, ask, chat_of, running, shown, until
 
 
 async def test_a_question_and_its_answer_stand_one_under_the_other() -> None:
@@ -245,7 +245,7 @@ async def test_a_broken_theme_is_told_and_the_chat_opens() -> None:
     folder = user_themes_folder()
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text("background: nocolour\n")
-    async with running(config=Config(model="echo", theme="mine")) as (app, pilot):
+    async with running(config=replace(UNFILTERED, theme="mine")) as (app, pilot):
         await until(pilot, lambda: "mine.yaml" in shown(app))
 
 

@@ -70,7 +70,7 @@ class Case:
 
 async def _rest(app: HychatApp, pilot: Pilot[int]) -> None:
     """Let everything come to rest."""
-    await until(pilot, lambda: "0%" in shown(app) or bool(app.desk.conversation.messages))
+    await until(pilot, lambda: app.desk.context[1] > 0 or bool(app.desk.conversation.messages))
     await pilot.pause(0.05)
 
 
@@ -152,8 +152,8 @@ CASES = (
     Case(
         "thought-open", _open_thought, script=(("Light. Air.", "</think>", "Because of scattering."),), can_think=True
     ),
-    Case("streaming-with-queue", _half_an_answer, script=(("Half an answer", Event()),)),
-    Case("stopped", _stopped, script=(("Half an answer", Event()),)),
+    Case("streaming-with-queue", _half_an_answer, script=(("Half an answer. ", "And", Event()),)),
+    Case("stopped", _stopped, script=(("Half an answer. ", "And", Event()),)),
     Case("second-version", _second_version, script=(("Heads.",), ("Tails.",))),
     Case("compare", _three_styles, script=GREETINGS, size=(120, 40)),
     Case("compare-narrow", _three_styles, script=GREETINGS, size=(60, 24)),

@@ -1,6 +1,7 @@
 """Themes: what is shipped can be read, what a user writes is checked, and nothing about them keeps the chat from opening."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,6 @@ from rich.style import Style
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
-from hychat.config.schema import Config
 from hychat.domain.errors import ConfigError, ThemeError
 from hychat.engine.echo import EchoEngine
 from hychat.messages import choose_language
@@ -29,7 +29,7 @@ from hychat.tui.themes import (
     name_for_terminal,
     shipped_theme,
 )
-from tests.tui import ask, running, shown, until
+from tests.tui import UNFILTERED, ask, running, shown, until
 
 SHIPPED: Final = sorted(file.stem for file in bundled("themes").glob("*.yaml"))
 OF_COLOURS: Final = [name for name in SHIPPED if name != "ansi"]
@@ -359,7 +359,7 @@ def test_what_is_shipped_is_at_hand_where_the_users_own_is_broken() -> None:
 @pytest.mark.parametrize("name", [*SHIPPED, "forest"])
 async def test_the_chat_opens_in_every_theme(name: str) -> None:
     write(FOREST)
-    async with running(config=Config(model="echo", theme=name)) as (app, _pilot):
+    async with running(config=replace(UNFILTERED, theme=name)) as (app, _pilot):
         assert app.theme == name
         assert app.current_theme.ansi is (name == "ansi")
 
@@ -381,7 +381,7 @@ async def test_an_answer_has_the_colours_of_the_theme_that_is_switched_to() -> N
 
 async def test_leaving_the_list_looks_as_before_though_the_file_broke_meanwhile() -> None:
     file = write(FOREST)
-    async with running(config=Config(model="echo", theme="forest")) as (app, pilot):
+    async with running(config=replace(UNFILTERED, theme="forest")) as (app, pilot):
         before = app.current_theme
         file.write_text("nothing: known\n")
         await pilot.press("f7")
@@ -395,7 +395,7 @@ async def test_leaving_the_list_looks_as_before_though_the_file_broke_meanwhile(
 
 @pytest.mark.parametrize("name", SHIPPED)
 async def test_the_caret_is_the_text_reversed(name: str) -> None:
-    async with running(config=Config(model="echo", theme=name)) as (app, pilot):
+    async with running(config=replace(UNFILTERED, theme=name)) as (app, pilot):
         await pilot.press("7", "left")
         await until(pilot, lambda: any(segment.text == "7" for segment in segments(app)))
         caret, text = painted(app, "7"), load_theme(name).theme
@@ -416,7 +416,7 @@ def test_a_theme_that_was_read_needs_no_defaults() -> None:
 @pytest.mark.parametrize("name", ["ansi", "night"])
 async def test_no_color_leaves_the_terminals_own_colours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    async with running(config=Config(model="echo", theme=name)) as (app, _pilot):
+    async with running(config=replace(UNFILTERED, theme=name)) as (app, _pilot):
         colours = {
             colour
             for segment in segments(app)

@@ -164,6 +164,8 @@ def write_llama(path: Path, *, faults: Faults = NO_FAULTS, seed: int = 4) -> Pat
 class _Writer:
     """One GGUF in the making."""
 
+    context_tokens = 2048
+
     def __init__(self, path: Path, architecture: str, family: Family, faults: Faults, seed: int) -> None:
         self.path = path
         self.architecture = architecture
@@ -208,7 +210,7 @@ class _Writer:
 
     def _add_sizes(self) -> None:
         self.gguf.add_name("Tiny test model")
-        self.gguf.add_context_length(2048)
+        self.gguf.add_context_length(self.context_tokens)
         self.gguf.add_embedding_length(_EMBEDDING)
         self.gguf.add_block_count(_LAYERS)
         self.gguf.add_feed_forward_length(_FEED_FORWARD)

@@ -7,12 +7,15 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from hychat.config.schema import Config
+from hychat.domain.choices import SafetyLevel
 from hychat.engine.echo import EchoEngine
 from hychat.runtime import Runtime
 from hychat.tui.app import HychatApp
 from hychat.tui.desk import Desk
 from hychat.tui.screens.chat import ChatScreen
 
+UNFILTERED = Config(model="echo", safety=SafetyLevel.OFF)
+"""So that an answer is seen word by word; the filter holds a sentence back."""
 _MOST_STEPS = 2000
 
 
@@ -27,7 +30,7 @@ async def until(pilot: Pilot[int], is_so: Callable[[], bool]) -> None:
 
 def app_with(engine: EchoEngine | None = None, config: Config | None = None) -> HychatApp:
     """The application with a scripted engine."""
-    settings = config or Config(model="echo")
+    settings = config or UNFILTERED
     scripted = engine or EchoEngine()
     return HychatApp(Desk(settings, lambda: Runtime(settings, open_engine=lambda _name: scripted)))
 

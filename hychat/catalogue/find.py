@@ -13,7 +13,7 @@ from typing import Final
 from hychat.catalogue.cache import cached_files, cached_path, hub_cache_folder
 from hychat.catalogue.read import read_catalogue
 from hychat.catalogue.reference import all_parts, choose, is_reference, read_reference
-from hychat.domain.errors import CatalogueError, ModelNotFound
+from hychat.domain.errors import CatalogueError, ModelNotFound, UsageError
 from hychat.domain.model import LocalModel, ModelFile, ModelSpec
 from hychat.messages import _
 from hychat.paths import bundled, user_catalogue_folder
@@ -61,8 +61,8 @@ def find(name: str) -> ModelSpec:
     raise ModelNotFound(_("There is no model named {name}.").format(name=name), hint=_nearest_names(wanted))
 
 
-def locate(name_or_path: str) -> LocalModel:
-    """The model and its file on this machine.
+def locate(name_or_path: str, *, for_chat: bool = False) -> LocalModel:
+    """The model and its file on this machine; `for_chat` asks for one that can be talked to.
 
     What begins with `hf:` is a file of the hub; else what has a path separator or ends in `.gguf` is a path; anything else
     is a name first, so that a file which happens to lie in the current folder does not take a model's place.
@@ -70,7 +70,7 @@ def locate(name_or_path: str) -> LocalModel:
     Raises:
         ModelNotFound: There is no such model or file, or it is not on this machine.
         CatalogueError: A catalogue file cannot be read.
-        UsageError: A name that begins with `hf:` has another form.
+        UsageError: A name that begins with `hf:` has another form; the model is not one for a chat.
     """
     if is_reference(name_or_path):
         return _from_the_hub(name_or_path)
@@ -82,6 +82,11 @@ def locate(name_or_path: str) -> LocalModel:
         if Path(name_or_path).is_file():
             return _local_file(name_or_path)
         raise
+    if for_chat and not spec.is_for_chat:
+        raise UsageError(
+            _("{name} rules on texts for the safety filter; it does not chat.").format(name=spec.name),
+            hint=_("Take another model: hychat models list"),
+        )
     return _installed(spec)
 
 

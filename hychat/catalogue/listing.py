@@ -32,6 +32,11 @@ class ListedModel:
         return self.path is not None
 
     @property
+    def is_for_chat(self) -> bool:
+        """Whether one can talk to it, as far as the catalogue knows."""
+        return self.spec is None or self.spec.is_for_chat
+
+    @property
     def licence(self) -> Licence | None:
         """Its licence, where the catalogue knows it."""
         return self.spec.licence if self.spec else None

@@ -215,7 +215,7 @@ def _one_of(*choices: str) -> Callable[[Any, _Place], str]:
 
 
 def _capabilities(value: Any, place: _Place) -> frozenset[str]:
-    return frozenset(_each(_one_of("image", "text", "translate"))(value, place))
+    return frozenset(_each(_one_of("guard", "image", "text", "translate"))(value, place))
 
 
 def _web_address(value: Any, place: _Place) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from hychat import __version__
 from hychat.cli import options, typed
-from hychat.domain.choices import Style, Truncate
+from hychat.domain.choices import SafetyLevel, Style, Truncate
 from hychat.domain.text import readable
 from hychat.messages import _
 
@@ -118,6 +118,10 @@ _Think = Annotated[
     bool | None,
     _answering("--think/--no-think", help=_("Let the model think before it answers, where it can.")),
 ]
+_Safety = Annotated[
+    SafetyLevel | None,
+    _answering("--safety", help=_("How much the safety filter stops."), case_sensitive=False),
+]
 _Schema = Annotated[
     str | None,
     _answering(
@@ -187,6 +191,7 @@ def ask(  # noqa: PLR0913 - one parameter an option
     max_tokens: _MaxTokens = None,
     seed: _Seed = None,
     think: _Think = None,
+    safety: _Safety = None,
     schema: _Schema = None,
     extract: _Extract = False,
     as_json: _Json = False,
@@ -211,6 +216,7 @@ def ask(  # noqa: PLR0913 - one parameter an option
         "max_tokens": max_tokens,
         "seed": seed,
         "think": think,
+        "safety": safety,
         "save": False if no_save else None,
     }
     words = " ".join(question or ())

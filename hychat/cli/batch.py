@@ -19,7 +19,7 @@ from hychat.cli.reader import INTERRUPTED, answer_as_json
 from hychat.cli.stdin import read_stdin
 from hychat.config.load import load
 from hychat.domain.cancel import CancelToken
-from hychat.domain.choices import Style
+from hychat.domain.choices import SafetyLevel, Style
 from hychat.domain.codec import JsonObject
 from hychat.domain.errors import EngineUnavailable, HychatError, InputUnreadable
 from hychat.domain.text import readable
@@ -95,6 +95,10 @@ _Schema = Annotated[
         help=_("Answer in JSON that follows this JSON schema: a file, or the schema itself."),
     ),
 ]
+_Safety = Annotated[
+    SafetyLevel | None,
+    typer.Option("--safety", help=_("How much the safety filter stops."), case_sensitive=False),
+]
 _Parallel = Annotated[
     int, typer.Option("--parallel", metavar=_("NUMBER"), help=_("How many questions to answer at once."), min=1, max=64)
 ]
@@ -118,6 +122,7 @@ def batch(  # noqa: PLR0913 - one parameter an option
     temperature: _Temperature = None,
     max_tokens: _MaxTokens = None,
     seed: _Seed = None,
+    safety: _Safety = None,
     schema: _Schema = None,
     parallel: _Parallel = 4,
 ) -> int:
@@ -129,6 +134,7 @@ def batch(  # noqa: PLR0913 - one parameter an option
         "temperature": temperature,
         "max_tokens": max_tokens,
         "seed": seed,
+        "safety": safety,
     }
     config = load(config_file(), os.environ).over(flags)
     settings = replace(config.generation, json_schema=load_schema(schema) if schema else None)
@@ -137,7 +143,8 @@ def batch(  # noqa: PLR0913 - one parameter an option
         engine = runtime.engine(runtime.model_name())
         with cancelled_by_ctrl_c() as cancel:
             tasks = (line.task for line in lines[done:])
-            outcomes = answer_all(engine, tasks, settings, parallel=parallel, cancel=cancel)
+            guard = runtime.guard(config.safety)
+            outcomes = answer_all(engine, tasks, settings, parallel=parallel, cancel=cancel, guard=guard)
             return _write_all(lines, done, outcomes, write, cancel)
 
 

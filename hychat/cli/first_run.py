@@ -47,7 +47,11 @@ def _missing(name: str) -> "ModelSpec | None":
         spec = find(name)
     except ModelNotFound:
         return None  # a path, or told by whoever loads it
-    return spec if installed_path(spec) is None and any(file.repository for file in spec.files) else None
+    return (
+        spec
+        if spec.is_for_chat and installed_path(spec) is None and any(file.repository for file in spec.files)
+        else None
+    )
 
 
 def _one_to_begin_with(output: Output, consent: Consent) -> str:

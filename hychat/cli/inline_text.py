@@ -6,6 +6,7 @@ from typing import Final
 from hychat.domain.errors import UsageError
 from hychat.domain.message import Role
 from hychat.messages import _, ngettext
+from hychat.safety.telling import level_name
 from hychat.tui.commands import COMMANDS, Command, Group, group_title
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Place
@@ -42,8 +43,11 @@ def about_themes() -> str:
 
 def choices(desk: Desk) -> str:
     """What the next answer is made with."""
-    return _("Model: {model}. Style: {style}. Temperature: {temperature:g}.").format(
-        model=desk.model_name, style=desk.style or _("no style"), temperature=desk.temperature
+    return _("Model: {model}. Style: {style}. Temperature: {temperature:g}. Safety: {level}.").format(
+        model=desk.model_name,
+        style=desk.style or _("no style"),
+        temperature=desk.temperature,
+        level=level_name(desk.safety),
     )
 
 

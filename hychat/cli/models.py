@@ -118,10 +118,14 @@ def pull(
         output.note(_("Of several files, hychat takes {file}.").format(file=found.files[0].file))
     is_agreed = agree(found.licence, output, accepted=accept_licence)
     done = PullView(output).show(pull_model(found, hub_cache_folder(), endpoint, is_agreed=is_agreed))
-    path = locate(found.name).path
-    output.note(_("Ready: hychat -m {name}").format(name=found.name))
+    local = locate(found.name)
+    output.note(
+        _("Ready: hychat -m {name}").format(name=found.name)
+        if local.spec.is_for_chat
+        else _("Ready: it rules from now on where the safety filter is strict (--safety strict).")
+    )
     files = [Fetched.of(event, file) for event, file in zip(done, found.files, strict=True)]
-    tell_fetched(found.name, path, files, output, as_json=as_json)
+    tell_fetched(found.name, local.path, files, output, as_json=as_json)
 
 
 @app.command(cls=Command, help=_("Tell all that is known of a model."))

@@ -69,9 +69,13 @@ def read_turn(events: Iterator[TurnEvent], output: Output, wishes: Wishes) -> in
             match event:
                 case TurnFinished():
                     return _finish(event, output, wishes, verdicts)
-                case TurnFailed():
+                case TurnFailed(error):
                     output.end()
-                    raise event.error
+                    if wishes.as_json and isinstance(error, Blocked):
+                        output.json(
+                            {"answer": None, "error": error.message, "safety": [*map(verdict_as_json, verdicts)]}
+                        )
+                    raise error
                 case SafetyEvent(verdict):
                     verdicts.append(verdict)
                     _tell_verdict(verdict, output, wishes)
@@ -101,7 +105,7 @@ def _tell_verdict(verdict: SafetyVerdict, output: Output, wishes: Wishes) -> Non
     """What is blocked is told at the end: a question with its error, an answer behind what was shown of it."""
     from hychat.safety.telling import event_text
 
-    if verdict.action is SafetyAction.WARN and not wishes.as_json:
+    if verdict.action in {SafetyAction.WARN, SafetyAction.ALLOW} and not wishes.as_json:
         output.note(event_text(verdict))
 
 

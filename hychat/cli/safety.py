@@ -1,9 +1,11 @@
 """`hychat safety`: what the filter says of texts, how well it does on labelled ones, and what its lists hold."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,12 +15,13 @@ import typer
 from hychat.cli.commands import Command, Group
 from hychat.cli.output import Output
 from hychat.cli.stdin import read_stdin
+from hychat.config.load import load
 from hychat.domain.choices import SafetyLevel
 from hychat.domain.errors import Blocked, InputUnreadable, UsageError
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.domain.text import readable
 from hychat.messages import _
-from hychat.paths import user_words_file
+from hychat.paths import config_file, user_words_file
 
 if TYPE_CHECKING:
     from hychat.safety.guard import Guard
@@ -88,12 +91,13 @@ def check(
     as_json: _Json = False,
 ) -> int:
     """The exit code is 6 where the text is blocked; with `--jsonl` 0."""
-    guard, output = _guard(level), Output.of_process()
-    if jsonl:
-        for row in _rows(_input(text), kind):
-            output.json_line(_as_json(_verdict(guard, row)))
-        return 0
-    verdict = _verdict(guard, {"text": _input(text), "kind": kind})
+    output = Output.of_process()
+    with _guard(level) as guard:
+        if jsonl:
+            for row in _rows(_input(text), kind):
+                output.json_line(_as_json(_verdict(guard, row)))
+            return 0
+        verdict = _verdict(guard, {"text": _input(text), "kind": kind})
     if as_json:
         output.json(_as_json(verdict))
     else:
@@ -107,16 +111,17 @@ def measure(file: _File, *, level: _Level = Level.STANDARD, as_json: _Json = Fal
     from hychat.attach.text import read_file
     from hychat.safety.metrics import Judged, metrics_of
 
-    guard, output = _guard(level), Output.of_process()
+    output = Output.of_process()
     part = read_file(file)
     rows = [*_rows(part.attachment.text if part else "", Kind.PROMPT)]
     judged: dict[str, list[Judged]] = {"": []}
-    for number, row in enumerate(rows, start=1):
-        verdict = _verdict(guard, row)
-        is_unsafe, is_flagged = row.get("label") == _UNSAFE, verdict.action is not SafetyAction.ALLOW
-        for group in _groups(row):
-            judged.setdefault(group, []).append(Judged(is_unsafe, is_flagged, verdict.score))
-        output.progress(_("Checking"), number, len(rows))
+    with _guard(level) as guard:
+        for number, row in enumerate(rows, start=1):
+            verdict = _verdict(guard, row)
+            is_unsafe, is_flagged = row.get("label") == _UNSAFE, verdict.action is not SafetyAction.ALLOW
+            for group in _groups(row):
+                judged.setdefault(group, []).append(Judged(is_unsafe, is_flagged, verdict.score))
+            output.progress(_("Checking"), number, len(rows))
     found = {group: metrics_of(each) for group, each in judged.items()}
     if as_json:
         output.json({group or "all": asdict(each) for group, each in found.items()})
@@ -127,10 +132,10 @@ def measure(file: _File, *, level: _Level = Level.STANDARD, as_json: _Json = Fal
 @app.command(cls=Command, help=_("Count what the word lists hold."))
 def words(*, as_json: _Json = False) -> None:
     """By category and tier, the user's own among them."""
-    from hychat.safety.words import load
+    from hychat.safety.words import load as load_words
 
     output = Output.of_process()
-    counts = Counter((entry.category, entry.tier) for entry in load(user_words_file()).entries)
+    counts = Counter((entry.category, entry.tier) for entry in load_words(user_words_file()).entries)
     if as_json:
         output.json(
             [{"category": category, "tier": tier, "phrases": n} for (category, tier), n in sorted(counts.items())]
@@ -141,10 +146,16 @@ def words(*, as_json: _Json = False) -> None:
     output.note(_("Your own phrases: {path}").format(path=user_words_file()))
 
 
-def _guard(level: Level) -> "Guard":
-    from hychat.safety.guard import open_guard
+@contextmanager
+def _guard(level: Level) -> "Iterator[Guard]":
+    """As a chat of that level has it, less the file of what was blocked."""
+    from hychat.runtime import Runtime
 
-    return open_guard(SafetyLevel(level), user_words_file())
+    config = replace(load(config_file(), os.environ), keep_blocked=False)
+    with closing(Runtime(config)) as runtime:
+        guard = runtime.guard(SafetyLevel(level))
+        assert guard is not None  # noqa: S101 - no level here is off
+        yield guard
 
 
 def _input(text: Sequence[str] | None) -> str:

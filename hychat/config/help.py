@@ -22,6 +22,11 @@ _HELP: Final[Mapping[str, Callable[[], str]]] = {
     ),
     "threads": lambda: _("Processor threads to compute with."),
     "think": lambda: _("Whether the model may think before it answers, where it can."),
+    "safety": lambda: _("How much the safety filter stops: off, standard or strict."),
+    "guard_model": lambda: _(
+        "When a guard model that is on this machine rules too: strict (at that level), always, never."
+    ),
+    "keep_blocked": lambda: _("Whether what the safety filter blocked is written to a file of its own."),
     "save": lambda: _("Whether chats are kept."),
     "offline": lambda: _("Whether no network is used."),
     "theme": lambda: _("How the chat looks on the whole screen; auto takes a dark or a light theme."),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Final, NamedTuple, Protocol, get_args
 
-from hychat.domain.choices import Style
+from hychat.domain.choices import SafetyLevel, Style
 from hychat.domain.errors import ConfigError
 from hychat.domain.generation import LARGEST_SEED, TEMPERATURE_RANGE, GenerationSettings
 from hychat.messages import _
@@ -149,6 +149,12 @@ class Config:
     """Processor threads to compute with."""
     think: Annotated[bool | None, Truth()] = None
     """Whether the model may think before it answers, where it can."""
+    safety: Annotated[SafetyLevel, Choice(tuple(SafetyLevel))] = SafetyLevel.STANDARD
+    """How much the safety filter stops: off, standard or strict."""
+    guard_model: Annotated[str, Choice(("strict", "always", "never"))] = "strict"
+    """At which level a guard model that is on this machine rules too."""
+    keep_blocked: Annotated[bool, Truth()] = False
+    """Whether what the safety filter blocked is written to a file of its own, with the reason."""
     save: Annotated[bool, Truth()] = True
     """Whether chats are kept."""
     offline: Annotated[bool, Truth()] = False

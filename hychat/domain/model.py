@@ -56,6 +56,7 @@ class ModelSpec:
     """Context to use at most; None: what the header says."""
     files: tuple[ModelFile, ...] = ()
     capabilities: frozenset[str] = frozenset({"text"})
+    """What it can be used for: "text", "image" and "translate" in a chat; "guard", ruling on texts for the safety filter."""
     licence: Licence | None = None
     parameters_total: int | None = None
     parameters_active: int | None = None
@@ -71,6 +72,11 @@ class ModelSpec:
     extra: str | None = None
     """The extra of hychat that installs the model's package."""
     defaults: GenerationSettings = field(default_factory=GenerationSettings)
+
+    @property
+    def is_for_chat(self) -> bool:
+        """Whether one can talk to it."""
+        return self.capabilities != {"guard"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,21 @@
 """What the layers say together: the word lists first, which are sure of what they find, then the semantic model."""
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
+from textwrap import shorten
 from typing import Final, Protocol
 
 from hychat.domain.choices import SafetyLevel
+from hychat.domain.errors import HychatError, Interrupted
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.safety.fold import fold
+from hychat.safety.guard_model import Ruling
+from hychat.safety.window import SENTENCE_END
 from hychat.safety.words import Hit, Tier, WordList, load
 
 _ALLOWED: Final = SafetyVerdict(SafetyAction.ALLOW)
@@ -16,6 +25,14 @@ _ACTIONS: Final = {Tier.BLOCK: SafetyAction.BLOCK, Tier.SUPPORT: SafetyAction.SU
 BLOCKED_FPR: Final = {SafetyLevel.STANDARD: 0.005, SafetyLevel.STRICT: 0.05}
 """The share of harmless texts at which the semantic model blocks."""
 WARNED_FPR: Final = 0.02
+_MOST_PARTS: Final = 32
+"""Of a long text, when the worst of it is looked for."""
+_EXCERPT_CHARACTERS: Final = 80
+_LOOKED_BACK: Final = 360
+"""Characters of an answer before the new ones that are judged with them."""
+_RULER: Final = "guard"
+_RULED: Final = {"safe": SafetyAction.ALLOW, "controversial": SafetyAction.WARN, "unsafe": SafetyAction.BLOCK}
+_HARM: Final = {"safe": 0.0, "controversial": 0.5, "unsafe": 1.0}
 
 
 class Opinion(Protocol):
@@ -58,46 +75,128 @@ class Judge(Protocol):
         ...
 
 
-class Guard:
-    """The filter at one level, which is not off. What it is made of is read when the first text comes, or by `prepare`."""
+class Ruler(Protocol):
+    """A guard model: slow, and right more often than the others."""
 
-    def __init__(self, level: SafetyLevel, words: Callable[[], WordList], judge: Callable[[], Judge | None]) -> None:
+    def prompt(self, text: str) -> Ruling:
+        """Of what a user asks.
+
+        Raises:
+            HychatError: It cannot say.
+        """
+        ...
+
+    def reply(self, prompt: str, text: str) -> Ruling:
+        """Of all that is written of an answer so far. Raises as `prompt`."""
+        ...
+
+
+class Layers:
+    """What a guard asks, read when the first text comes, or before by `prepare`; guards of several levels may share them."""
+
+    def __init__(self, words: Callable[[], WordList], judge: Callable[[], Judge | None]) -> None:
         """`words` and `judge` load what they return."""
-        self.level = level
         self._open_words, self._open_judge = words, judge
-        self._words: WordList | None = None
-        self._judge: Judge | None = None
+        self._loading = threading.Lock()
+        self._loaded: tuple[WordList, Judge | None] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether everything is loaded."""
+        return self._loaded is not None
+
+    def loaded(self) -> tuple[WordList, Judge | None]:
+        """All of them. Raises as `Guard.prepare`."""
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._open_words(), self._open_judge()
+            return self._loaded
+
+
+class Guard:
+    """The filter at one level, which is not off; thread-safe."""
+
+    def __init__(self, level: SafetyLevel, layers: Layers, ruler: Ruler | None = None) -> None:
+        """`ruler` is asked last."""
+        self.level = level
+        self.keep: Callable[[SafetyVerdict, str], None] | None = None
+        """Given what is blocked, where that is wanted."""
+        self._layers = layers
+        self._ruler = ruler
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can judge at once."""
+        return self._layers.is_ready
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a guard model is asked too."""
+        return self._ruler is not None
 
     def prepare(self) -> None:
-        """Load everything; what a guard does needs it.
+        """Load what it asks.
 
         Raises:
             ConfigError: The user's own word list cannot be read.
         """
-        if self._words is None:
-            self._judge, self._words = self._open_judge(), self._open_words()
+        self._layers.loaded()
+
+    def prepare_aside(self) -> None:
+        """Load it in a thread, beside something else; what goes wrong is told by the first text."""
+
+        def load() -> None:
+            with suppress(HychatError):
+                self.prepare()
+
+        if not self.is_ready:
+            threading.Thread(target=load, name="guard", daemon=True).start()
 
     def prompt(self, text: str) -> SafetyVerdict:
         """Of what a user asks. Raises as `prepare`."""
-        self.prepare()
+        words, judge = self._layers.loaded()
         folded = fold(text)
-        verdict = _of_hits(self._hits(text))
-        if verdict.action in {SafetyAction.BLOCK, SafetyAction.SUPPORT} or self._judge is None:
-            return verdict
-        opinion = self._judge.prompt(folded.text)
-        return _heavier(verdict, self._weighed("prompt", opinion, self._judge))
+        verdict = _of_hits(words.hits(folded))
+        if verdict.action not in {SafetyAction.BLOCK, SafetyAction.SUPPORT} and judge is not None:
+            rest = words.without_allowed(text, folded)
+            opinion = self._weighed("prompt", judge.prompt(fold(rest).text if rest is not text else folded.text), judge)
+            if opinion.action is not SafetyAction.ALLOW:
+                opinion = _placed(opinion, text, judge)
+            verdict = _heavier(verdict, opinion)
+        if verdict.action not in {SafetyAction.BLOCK, SafetyAction.SUPPORT} and self._ruler is not None:
+            ruler = self._ruler
+            verdict = _heavier(verdict, self._ruled(lambda: ruler.prompt(text)))
+        return self._kept(verdict, text)
 
     def reply(self, prompt: str, text: str, shown: int = 0) -> SafetyVerdict:
-        """Of an answer, or of the end of what is written of it, whose first characters are shown. Raises as `prepare`."""
-        self.prepare()
-        verdict = _of_hits([hit for hit in self._hits(text) if hit.tier is Tier.BLOCK and hit.span[1] > shown])
-        if verdict.action is SafetyAction.BLOCK or self._judge is None:
-            return verdict
-        opinion = self._judge.reply(fold(prompt).text, fold(text).text)
-        return self._weighed("response", opinion, self._judge)
+        """Of an answer, or of what is written of it, whose first characters are shown. Raises as `prepare`."""
+        words, judge = self._layers.loaded()
+        start = max(0, shown - _LOOKED_BACK)
+        folded = fold(text[start:])
+        hits = [hit for hit in words.hits(folded) if _is_of_reply(hit) and hit.span[1] > shown - start]
+        verdict = _moved(_of_hits(hits), start)
+        if verdict.action is not SafetyAction.BLOCK and judge is not None:
+            verdict = self._weighed("response", judge.reply(fold(prompt).text, folded.text), judge)
+        if verdict.action is not SafetyAction.BLOCK and self._ruler is not None:
+            ruler = self._ruler
+            verdict = _heavier(verdict, self._ruled(lambda: ruler.reply(prompt, text)))
+        return self._kept(verdict, text)
 
-    def _hits(self, text: str) -> list[Hit]:
-        return self._words.hits(fold(text)) if self._words else []
+    def _ruled(self, ask: Callable[[], Ruling]) -> SafetyVerdict:
+        """What the guard model says; one that cannot say it blocks at the strict level, and is told of at the others."""
+        try:
+            ruling = ask()
+        except Interrupted:
+            raise
+        except HychatError as error:
+            action = SafetyAction.BLOCK if self.level is SafetyLevel.STRICT else SafetyAction.ALLOW
+            return SafetyVerdict(action, "unread", guard=_RULER, reason=error.message)
+        return SafetyVerdict(_RULED[ruling.safety], next(iter(ruling.categories), ""), _HARM[ruling.safety], _RULER)
+
+    def _kept(self, verdict: SafetyVerdict, text: str) -> SafetyVerdict:
+        if self.keep and verdict.action is SafetyAction.BLOCK:
+            self.keep(verdict, text)
+        return verdict
 
     def _weighed(self, kind: str, opinion: Opinion | None, judge: Judge) -> SafetyVerdict:
         if opinion is None:
@@ -113,9 +212,38 @@ class Guard:
         return SafetyVerdict(action, opinion.category, opinion.harm, opinion.stage)
 
 
-def open_guard(level: SafetyLevel, own_words: Path) -> Guard:
-    """The filter that comes with hychat, and the user's own phrases, where there is such a file."""
-    return Guard(level, lambda: load(own_words), lambda: None)
+def open_layers(own_words: Path) -> Layers:
+    """Those that come with hychat, with the user's own phrases, where there is such a file."""
+    return Layers(lambda: load(own_words), _shipped_judge)
+
+
+def _shipped_judge() -> Judge:
+    from hychat.safety.model import Classifier
+
+    return Classifier.load()
+
+
+def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
+    """With the part of the text that the model finds worst."""
+    ends = [found.end() for found in SENTENCE_END.finditer(text)] + [len(text)]
+    step = max(1, ceil(len(ends) / _MOST_PARTS))
+    edges = [0, *sorted({*ends[step - 1 :: step], len(text)})]
+    opinions = ((span, judge.prompt(fold(text[slice(*span)]).text)) for span in pairwise(edges))
+    harms = [(opinion.harm, span) for span, opinion in opinions if opinion]
+    _harm, span = max(harms, default=(0.0, (0, len(text))))
+    excerpt = shorten(text[slice(*span)], _EXCERPT_CHARACTERS, placeholder=" …")
+    return replace(verdict, span=span, reason=excerpt or text[slice(*span)][:_EXCERPT_CHARACTERS])
+
+
+def _moved(verdict: SafetyVerdict, characters: int) -> SafetyVerdict:
+    if verdict.span is None:
+        return verdict
+    first, last = verdict.span
+    return replace(verdict, span=(first + characters, last + characters))
+
+
+def _is_of_reply(hit: Hit) -> bool:
+    return hit.tier is Tier.BLOCK and not hit.entry.is_question
 
 
 def _of_hits(hits: list[Hit]) -> SafetyVerdict:
@@ -128,4 +256,7 @@ def _of_hits(hits: list[Hit]) -> SafetyVerdict:
 
 def _heavier(first: SafetyVerdict, second: SafetyVerdict) -> SafetyVerdict:
     order = [*SafetyAction]
-    return second if order.index(second.action) > order.index(first.action) else first
+    is_second = (first.action is SafetyAction.ALLOW and not first.reason) or order.index(second.action) > order.index(
+        first.action
+    )
+    return second if is_second else first

@@ -1,7 +1,9 @@
 """What the filter says to the user: what it found, which part of it did, and what to do."""
 
+from pathlib import Path
 from typing import Final
 
+from hychat.domain.choices import SafetyLevel
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _
 
@@ -41,7 +43,10 @@ def category_name(category: str) -> str:
         "malware": _("malware"),
         "drugs": _("drugs"),
         "jailbreak": _("instructions against the model's own"),
+        "illegal": _("illegal acts"),
+        "unethical": _("unethical acts"),
         "own": _("your own words"),
+        "unread": _("the guard model could not be asked"),
     }.get(category, _("harm"))
 
 
@@ -58,5 +63,64 @@ def event_text(verdict: SafetyVerdict) -> str:
             return _("The safety filter stopped the answer here: {category}.").format(category=name)
         case SafetyAction.WARN:
             return _("The model was asked to take care: {category}.").format(category=name)
+        case SafetyAction.ALLOW if verdict.reason:
+            return _("The guard model could not be asked: {reason}").format(reason=verdict.reason)
         case SafetyAction.SUPPORT | SafetyAction.ALLOW:
             return ""
+
+
+def level_name(level: SafetyLevel) -> str:
+    """A level in the user's language."""
+    return {
+        SafetyLevel.OFF: _("off"),
+        SafetyLevel.STANDARD: _("standard"),
+        SafetyLevel.STRICT: _("strict"),
+    }[level]
+
+
+def why_text(verdict: SafetyVerdict | None, level: SafetyLevel, own_words: Path) -> str:
+    """What was found in the last turn, by which part of the filter, and what can be done."""
+    if level is SafetyLevel.OFF:
+        return _("The safety filter is off.")
+    if verdict is None or verdict.action is SafetyAction.ALLOW:
+        return _("The safety filter found nothing in the last question and its answer.")
+    lines = [
+        _action_text(verdict),
+        _("Found by: {layer}.").format(layer=_layer_name(verdict)),
+    ]
+    if verdict.reason:
+        lines.append(_("What was found: “{text}”").format(text=verdict.reason))
+    if verdict.span:
+        first, last = verdict.span
+        lines.append(_("Where: characters {first} to {last}.").format(first=first + 1, last=last))
+    lines.append(
+        _("If it is wrong: say it in another way, allow the phrase in {path}, or use another level: /safety.").format(
+            path=own_words
+        )
+    )
+    return "\n".join(lines)
+
+
+def _action_text(verdict: SafetyVerdict) -> str:
+    name = category_name(verdict.category)
+    return {
+        SafetyAction.BLOCK: _("Blocked: {category}."),
+        SafetyAction.WARN: _("Let through with care: {category}."),
+        SafetyAction.SUPPORT: _("Answered with help instead of the model: {category}."),
+        SafetyAction.ALLOW: "",
+    }[verdict.action].format(category=name)
+
+
+def _layer_name(verdict: SafetyVerdict) -> str:
+    names = {
+        "words": _("the word lists"),
+        "net": _("the small model"),
+        "encoder": _("the encoder"),
+        "guard": _("the guard model"),
+    }
+    name = names.get(verdict.guard, verdict.guard)
+    return (
+        name
+        if verdict.guard in {"words", "guard"}
+        else _("{layer}, score {score:.2f}").format(layer=name, score=verdict.score)
+    )

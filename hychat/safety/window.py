@@ -6,9 +6,7 @@ from typing import Final
 
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 
-_SENTENCE_END: Final = re.compile(r"[.!?…][\"')\]”’]*\s|[。！？；][”’」』）]*|\n")
-_LOOKED_BACK: Final = 600
-"""Characters before the new ones that are checked with them."""
+SENTENCE_END: Final = re.compile(r"[.!?…][\"')\]”’]*\s|[。！？；][”’」』）]*|\n")
 _LONGEST_UNCHECKED: Final = 160
 """Characters, about forty tokens, after which is checked what has no end of a sentence."""
 _HELD_BACK: Final = 80
@@ -18,11 +16,15 @@ _HELD_BACK: Final = 80
 class Window:
     """Text goes in as it is written, and comes out once it was checked."""
 
-    def __init__(self, check: Callable[[str, int], SafetyVerdict]) -> None:
-        """`check` judges the end of what was written so far, and is told how many of its characters came out already."""
+    def __init__(self, check: Callable[[str, int], SafetyVerdict], least_characters: int = 0) -> None:
+        """`check` judges what was written so far, and is told how many of its characters came out already.
+
+        Where checking is slow, `least_characters` are waited for.
+        """
         self._check = check
+        self._least = least_characters
         self._shown = ""
-        """The end of what came out."""
+        """What came out."""
         self._held = ""
         self.verdict: SafetyVerdict | None = None
         """Why nothing comes any more, once it is so."""
@@ -32,7 +34,9 @@ class Window:
         if self.verdict is not None:
             return ""
         self._held += text
-        ends = [found.end() for found in _SENTENCE_END.finditer(self._held)]
+        if len(self._held) < self._least:
+            return ""
+        ends = [found.end() for found in SENTENCE_END.finditer(self._held)]
         if ends:
             return self._release(ends[-1], ends[-1])
         if len(self._held) > _LONGEST_UNCHECKED:
@@ -50,5 +54,5 @@ class Window:
             self.verdict, self._held = verdict, ""
             return ""
         text, self._held = self._held[:released], self._held[released:]
-        self._shown = (self._shown + text)[-_LOOKED_BACK:]
+        self._shown += text
         return text

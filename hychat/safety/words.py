@@ -21,6 +21,7 @@ _MIXED: Final = re.compile(rf"[{HAN}][a-z]|[a-z][{HAN}]")
 _AGAIN: Final = re.compile(r"(\w)\1+")
 _LEET: Final = str.maketrans("013457l", "oieasti")
 """Digits as the letters they stand for, and l as i, since 1 is both."""
+_ASKING: Final = re.compile(r"(?:how|where|what|ways?|best way|easiest way)\b|怎么|怎样|如何|哪里")
 _CONTEXT_CHARACTERS: Final = 100
 """So near a hit a context counts."""
 _FEWEST_HAN: Final = 4
@@ -51,6 +52,11 @@ class Entry:
     is_demotable: bool = True
     """Whether a safe context makes it weigh less."""
 
+    @property
+    def is_question(self) -> bool:
+        """Whether it asks for something: in an answer it is most likely quoted."""
+        return _ASKING.match(self.phrase) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -71,7 +77,9 @@ class WordList:
         self.entries = tuple(entries)
         self._phrases = _Phrases(self.entries)
         self._contexts = _Phrases(_plain_entries(contexts))
-        self._allowed = _Phrases(_plain_entries(allowed))
+        allowances = [*allowed]
+        self._has_allowed = bool(allowances)
+        self._allowed = _Phrases(_plain_entries(allowances))
 
     def hits(self, folded: Folded) -> list[Hit]:
         """What is found in a text, in order."""
@@ -89,6 +97,19 @@ class WordList:
             if tier is not None and not any(first <= start and end <= last for first, last in allowed):
                 hits.append(Hit(entry, tier, skeleton.span(start, end)))
         return hits
+
+    def without_allowed(self, text: str, folded: Folded) -> str:
+        """A text without what is allowed, for those who judge the rest."""
+        if not self._has_allowed:
+            return text
+        skeleton = _skeleton(folded)
+        kept, position = [], 0
+        for first, last in sorted(
+            skeleton.span(start, end) for _entry, start, end in self._allowed.find(skeleton.text)
+        ):
+            kept.append(text[position : max(first, position)])
+            position = max(last, position)
+        return "".join([*kept, text[position:]])
 
 
 _DEMOTED: Final = {Tier.BLOCK: Tier.WARN, Tier.SUPPORT: Tier.SUPPORT}

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
@@ -17,6 +18,9 @@ from hychat.domain.generation import GenerationSettings
 from hychat.domain.message import Conversation, Message
 from hychat.engine.protocol import Engine
 from hychat.session.chat import ChatSession
+
+if TYPE_CHECKING:
+    from hychat.safety.guard import Guard
 
 Outcome = Message | HychatError
 
@@ -30,8 +34,14 @@ class Task:
     style: Style | None = None
 
 
-def answer_all(
-    engine: Engine, tasks: Iterable[Task], settings: GenerationSettings, *, parallel: int, cancel: CancelToken
+def answer_all(  # noqa: PLR0913 - the parts of a chat
+    engine: Engine,
+    tasks: Iterable[Task],
+    settings: GenerationSettings,
+    *,
+    parallel: int,
+    cancel: CancelToken,
+    guard: "Guard | None" = None,
 ) -> Iterator[Outcome]:
     """The answer to each task, or the error that stands for it, in order; `cancel` ends what runs and starts nothing more."""
     with ThreadPoolExecutor(parallel, thread_name_prefix="batch") as pool:
@@ -40,7 +50,7 @@ def answer_all(
         try:
             while True:
                 while len(running) < 2 * parallel and not cancel.is_set and (task := next(waiting, None)) is not None:
-                    running.append(pool.submit(_answer, engine, task, settings, cancel))
+                    running.append(pool.submit(_answer, engine, task, settings, cancel, guard))
                 if not running:
                     return
                 yield running.popleft().result()
@@ -50,8 +60,11 @@ def answer_all(
                 future.cancel()
 
 
-def _answer(engine: Engine, task: Task, settings: GenerationSettings, cancel: CancelToken) -> Outcome:
-    session = ChatSession(engine, Conversation(system=task.system), settings=settings, style=task.style)
+def _answer(
+    engine: Engine, task: Task, settings: GenerationSettings, cancel: CancelToken, guard: "Guard | None"
+) -> Outcome:
+    conversation = Conversation(system=task.system)
+    session = ChatSession(engine, conversation, settings=settings, style=task.style, guard=guard)
     for event in session.turn(task.prompt, cancel):
         match event:
             case TurnFinished(message):

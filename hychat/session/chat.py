@@ -12,13 +12,13 @@ from hychat.domain.errors import HistoryError, HychatError, Interrupted, UsageEr
 from hychat.domain.event import Channel, HistoryNotSaved, LoadProgress, TokenEvent, TurnEvent, TurnFailed, TurnFinished
 from hychat.domain.generation import LARGEST_SEED, GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Conversation, FilePart, Message, Part, Role, TextPart
-from hychat.domain.safety import SafetyAction
+from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.engine.prompt.segments import begun
 from hychat.engine.protocol import Done, Engine, LoadedModel
 from hychat.messages import _
 from hychat.session.answering import Draft, Writing
 from hychat.session.asking import Asking
-from hychat.session.guarding import AnswerCheck, question_verdict
+from hychat.session.guarding import AnswerCheck, question_verdict, told
 
 if TYPE_CHECKING:
     from hychat.safety.guard import Guard
@@ -90,11 +90,15 @@ class ChatSession:
         self.settings = settings
         self.style = style
         self.guard = guard
+        self.verdict: SafetyVerdict | None = None
+        """What the filter said of the last turn; None before there was one."""
         self.model: LoadedModel | None = None
         """What is known of the model, its context and devices among it; None before it is loaded."""
 
     def open(self, cancel: CancelToken) -> Generator[LoadProgress, None, LoadedModel]:
-        """Load the model; a turn does it too. Raises as the engine's `open`."""
+        """Load the model, and beside it the filter; a turn does it too. Raises as the engine's `open`."""
+        if self.guard is not None:
+            self.guard.prepare_aside()
         self.model = yield from self._engine.open(cancel)
         self._recall()
         return self.model
@@ -152,7 +156,7 @@ class ChatSession:
             draft.tip = drafts[styles[0]].message.id
         writings: dict[Style, Writing] = {}
         try:
-            verdict = yield from _of(styles[0], question_verdict(self.guard, question))
+            verdict = yield from _of(styles[0], self._judged(question, cancel))
             if verdict.action is SafetyAction.SUPPORT:
                 for style, draft in drafts.items():
                     yield from _of(style, self._supported(question, draft))
@@ -195,7 +199,7 @@ class ChatSession:
         hurry: CancelToken | None,
         truncate: Truncate | None = None,
     ) -> Iterator[TurnEvent]:
-        verdict = yield from question_verdict(self.guard, question)
+        verdict = yield from self._judged(question, cancel)
         if verdict.action is SafetyAction.SUPPORT:
             yield from self._supported(question, draft)
             return
@@ -203,6 +207,21 @@ class ChatSession:
         writing = yield from self._prepared(question, draft, cancel, hurry, truncate)
         done = yield from writing.run()
         yield from self._finished(writing, done)
+
+    def _judged(self, question: Message, cancel: CancelToken) -> Generator[TurnEvent, None, SafetyVerdict]:
+        """What the filter says of a question. One that is not ready gets so beside the model's load. Raises as `told`."""
+        guard = self.guard
+        if guard is not None and not guard.is_ready:
+            with closing(self.open(cancel)) as loading:
+                for progress in loading:
+                    yield progress
+                    if guard.is_ready:
+                        self.verdict = question_verdict(guard, question)
+                        yield from told(self.verdict)
+                        yield from loading
+                        return self.verdict
+        self.verdict = question_verdict(guard, question)
+        return (yield from told(self.verdict))
 
     def _prepared(
         self,
@@ -257,6 +276,7 @@ class ChatSession:
         return branch[kept:]
 
     def _finished(self, writing: Writing, done: Done) -> Generator[TurnEvent, None, None]:
+        self.verdict = writing.draft.verdict or self.verdict
         receipt = Receipt(writing.model.name, writing.settings, done.usage)
         answer = writing.draft.written(done.stop, receipt)
         yield from self._keep(answer, writing.draft.tip)

@@ -12,28 +12,37 @@ from hychat.messages import _
 if TYPE_CHECKING:
     from hychat.safety.guard import Guard
 
+_ASKED_CHARACTERS: Final = 600
+"""Of a question, that an answer is judged with at each sentence."""
+_SLOWLY_CHECKED_CHARACTERS: Final = 800
+"""Of an answer, that a guard model is asked about at once: it needs seconds on a CPU."""
 _ALLOWED: Final = SafetyVerdict(SafetyAction.ALLOW)
 
 
-def question_verdict(guard: "Guard | None", question: Message) -> Generator[TurnEvent, None, SafetyVerdict]:
-    """What the filter says of a question and its files, the heaviest.
+def question_verdict(guard: "Guard | None", question: Message) -> SafetyVerdict:
+    """What the filter says of a question and its files, the heaviest."""
+    if guard is None:
+        return _ALLOWED
+    order = [*SafetyAction]
+    return max(map(guard.prompt, _texts(question)), key=lambda each: order.index(each.action), default=_ALLOWED)
+
+
+def told(verdict: SafetyVerdict) -> Generator[TurnEvent, None, SafetyVerdict]:
+    """Tell what was found in a question.
 
     Raises:
         Blocked: The model must not read it.
     """
-    if guard is None:
-        return _ALLOWED
-    order = [*SafetyAction]
-    verdict = max(map(guard.prompt, _texts(question)), key=lambda each: order.index(each.action), default=_ALLOWED)
+    is_noted = verdict.action is SafetyAction.ALLOW and verdict.reason
+    if verdict.action in {SafetyAction.WARN, SafetyAction.BLOCK} or is_noted:
+        yield SafetyEvent(verdict)
     if verdict.action is SafetyAction.BLOCK:
         from hychat.safety.telling import blocked_text
 
-        yield SafetyEvent(verdict)
         raise Blocked(
-            blocked_text(verdict), hint=_("/why tells what was found. To switch the filter: --safety, or /safety.")
+            blocked_text(verdict),
+            hint=_("What was found: /why, or hychat safety check. To switch the filter: /safety, or --safety."),
         )
-    if verdict.action is SafetyAction.WARN:
-        yield SafetyEvent(verdict)
     return verdict
 
 
@@ -52,10 +61,13 @@ class AnswerCheck:
     def __init__(self, guard: "Guard", question: str) -> None:
         from hychat.safety.window import Window
 
-        def check(text: str, shown: int) -> SafetyVerdict:
-            return guard.reply(question, text, shown)
+        asked = question[:_ASKED_CHARACTERS]
 
-        self._windows = {channel: Window(check) for channel in Channel}
+        def check(text: str, shown: int) -> SafetyVerdict:
+            return guard.reply(asked, text, shown)
+
+        least = _SLOWLY_CHECKED_CHARACTERS if guard.is_slow else 0
+        self._windows = {channel: Window(check, least) for channel in Channel}
 
     @property
     def verdict(self) -> SafetyVerdict | None:

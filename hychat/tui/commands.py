@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, TypeVar
 
-from hychat.domain.choices import Style
+from hychat.domain.choices import SafetyLevel, Style
 from hychat.domain.errors import UsageError
 from hychat.domain.generation import TEMPERATURE_RANGE
 from hychat.domain.message import BEGINNING, Role, TextPart, new_id, now
@@ -213,6 +213,22 @@ def _style(desk: Desk, argument: str) -> Iterator[Effect]:
     yield do.Refresh()
 
 
+def _safety(desk: Desk, argument: str) -> Iterator[Effect]:
+    """Without an argument, the next level."""
+    levels, word = [*SafetyLevel], argument.lower()
+    if word and word not in levels:
+        raise UsageError(_("Choose one of {choices}.").format(choices=", ".join(levels)))
+    desk.switch_safety(SafetyLevel(word) if word else levels[(levels.index(desk.safety) + 1) % len(levels)])
+    yield do.Refresh()
+
+
+def _why(desk: Desk, _argument: str) -> Iterator[Effect]:
+    from hychat.paths import user_words_file
+    from hychat.safety.telling import why_text
+
+    yield do.Say(why_text(desk.session.verdict, desk.safety, user_words_file()))
+
+
 def _temperature(desk: Desk, argument: str) -> Iterator[Effect]:
     """Without an argument, a step warmer; behind the warmest the coolest."""
     low, high = TEMPERATURE_RANGE
@@ -370,6 +386,9 @@ _ALL: Final = (
             aliases=("models",), argument="[NAME]", choices=lambda desk: desk.model_names, needs_idle=True),
     Command("think", Group.MODEL, lambda: _("Let the model think before it answers, where it can"), _think,
             argument="on|off", choices=lambda _desk: ("on", "off")),
+    Command("safety", Group.MODEL, lambda: _("How much the safety filter stops; without a word, the next level"), _safety,
+            argument="off|standard|strict", choices=lambda _desk: tuple(SafetyLevel)),
+    Command("why", Group.ANSWER, lambda: _("What the safety filter found in the last question or answer"), _why),
     Command("system", Group.MODEL, lambda: _("What the model is told before the chat; none tells it nothing"), _system,
             argument="[TEXT]"),
     Command("set", Group.MODEL, lambda: _("Change any setting of the answers for this chat"), _set,
@@ -385,7 +404,7 @@ _ALL: Final = (
 )  # fmt: skip
 
 COMMANDS: Final[Mapping[str, Command]] = {command.name: command for command in _ALL}
-_SHORTCUTS: Final = frozenset({"style", "temperature", "think", "system", "theme", "model"})
+_SHORTCUTS: Final = frozenset({"style", "temperature", "think", "system", "theme", "model", "safety"})
 _WORDS: Final[Mapping[str, Command]] = {word: command for command in _ALL for word in (command.name, *command.aliases)}
 _LEAVING: Final = frozenset({"exit", "quit", ":q"})
 """Words that leave without a slash, as people type them out of habit."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from hychat.config.schema import KEYS, Config
 from hychat.domain.cancel import CancelToken
-from hychat.domain.choices import Style
+from hychat.domain.choices import SafetyLevel, Style
 from hychat.domain.errors import HychatError, UsageError
 from hychat.domain.event import LoadProgress, TurnEvent, TurnFinished
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
@@ -76,6 +76,8 @@ class Desk:
             return
         if changed == "style":
             self._session.style = config.style
+        elif changed in {"safety", "keep_blocked"}:
+            self._session.guard = self.runtime.guard(config.safety)
         elif changed in self.generation_keys:
             self._session.settings = replace(self._session.settings, **{changed: getattr(config, changed)})
 
@@ -100,7 +102,7 @@ class Desk:
         before, self._session = self._session, self.runtime.session(conversation)
         if before is not None:
             self._session.settings, self._session.style = before.settings, before.style
-            self._session.model = before.model
+            self._session.model, self._session.guard = before.model, before.guard
 
     def switch_model(self, name: str) -> None:
         """Go on with another model; it is loaded when it is asked.
@@ -113,13 +115,17 @@ class Desk:
         self.open(conversation)
         self.session.model = None
 
+    def switch_safety(self, level: SafetyLevel) -> None:
+        """Filter the next turns at this level. Raises as `session`."""
+        self.session.guard = self.runtime.guard(level)
+
     def compact(self, cancel: CancelToken) -> Iterator[TurnEvent]:
         """Have the chat summed up, and go on in a new one that knows the summary; the whole one stays in the history."""
         from hychat.session.chat import ChatSession
 
         whole = self.conversation
         model = self.runtime.model_name(whole)
-        summing = ChatSession(self.runtime.engine(model), whole, settings=self._settings)
+        summing = ChatSession(self.runtime.engine(model), whole, settings=self._settings, guard=self.session.guard)
         request = _("Sum up our conversation so far in a few sentences: what I want, what was found out, what is open.")
         for event in summing.turn(request, cancel):
             yield event
@@ -187,6 +193,13 @@ class Desk:
     def style(self) -> Style | None:
         """The manner of the next answer."""
         return self._session.style if self._session else self.config.style
+
+    @property
+    def safety(self) -> SafetyLevel:
+        """How much the filter stops."""
+        if self._session is None:
+            return self.config.safety
+        return self._session.guard.level if self._session.guard else SafetyLevel.OFF
 
     @property
     def _settings(self) -> GenerationSettings:

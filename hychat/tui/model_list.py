@@ -120,6 +120,11 @@ def _detail(model: ListedModel, *, is_first: bool) -> str:
 
 
 def _capabilities(model: ListedModel) -> str:
-    words = {"text": _("text"), "image": _("images"), "translate": _("translation")}
+    words = {
+        "text": _("text"),
+        "image": _("images"),
+        "translate": _("translation"),
+        "guard": _("for the safety filter"),
+    }
     capabilities = model.spec.capabilities if model.spec else frozenset()
     return ", ".join(word for name, word in words.items() if name in capabilities)

@@ -72,7 +72,7 @@ class Narrator:
     def _tell_verdict(self, verdict: SafetyVerdict) -> Iterator[Note]:
         """What is blocked is told at the end: a question with its error, an answer behind what was shown of it."""
         self._verdict = verdict
-        if verdict.action is SafetyAction.WARN:
+        if verdict.action in {SafetyAction.WARN, SafetyAction.ALLOW}:
             yield Note(event_text(verdict), Tone.WARNING)
 
     def _tell_end(self, message: Message) -> Iterator[Note]:

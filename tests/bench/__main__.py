@@ -11,7 +11,19 @@ from hychat.domain.errors import HychatError
 from tests.bench import machine
 from tests.bench.row import Row, heading
 
-_NAMES: Final = ("speed", "chat", "startup", "cancel", "busy", "memory", "parallel", "download", "tui", "tui_large")
+_NAMES: Final = (
+    "speed",
+    "chat",
+    "startup",
+    "cancel",
+    "busy",
+    "memory",
+    "parallel",
+    "download",
+    "tui",
+    "tui_large",
+    "safety",
+)
 """Modules of this package; each has `rows`."""
 _ROUNDS: Final = 5
 

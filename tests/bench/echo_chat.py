@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Final
 
 from hychat.config.schema import Config
+from hychat.domain.choices import SafetyLevel
 from hychat.engine.echo import EchoEngine
 from hychat.runtime import Runtime
 from hychat.tui.app import HychatApp
@@ -93,7 +94,7 @@ async def _tell_lags(file: Path) -> None:
 def main() -> None:
     """Run the chat until its user leaves."""
     name, lags_file = sys.argv[1], next(iter(sys.argv[2:]), None)
-    config = Config(model="echo", save=False)
+    config = Config(model="echo", save=False, safety=SafetyLevel.OFF)
     desk = Desk(config, lambda: Runtime(config, open_engine=lambda _name: engine(name)))
     app = HychatApp(desk)
     asyncio.run(_run(app, lags_file))

@@ -21,6 +21,7 @@ from hychat.domain.errors import HychatError, ModelNotFound
 from hychat.domain.event import LoadProgress, TurnEvent
 from hychat.domain.message import Message, Part, Role
 from hychat.messages import _
+from hychat.safety.telling import level_name
 from hychat.tui.column import Entry
 from hychat.tui.comparison import Comparison
 from hychat.tui.desk import Desk
@@ -176,6 +177,7 @@ class ConversationScreen(Screen[None]):
         line.show("style", style_name(style) if style else _("no style"), is_set=style is not None)
         line.show("temperature", _("temp {value:g}").format(value=desk.temperature), is_set=desk.has_own_temperature)
         line.show("think", _("thinks") if desk.thinks else "")
+        line.show("safety", _("safety {level}").format(level=level_name(desk.safety)))
         used, total = desk.context
         line.show("context", _meter(used, total) if total else "")
         line.show("speed", _("{speed:.0f} tokens/s").format(speed=desk.speed) if desk.speed else "")

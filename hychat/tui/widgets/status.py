@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "style": "style",
     "temperature": "temperature",
     "think": "think",
+    "safety": "safety",
     "context": "context",
     "speed": "stats",
 }
@@ -24,7 +25,7 @@ _GAP: Final = "   "
 
 
 class StatusLine(Widget):
-    """Model, device, download, style, temperature, thinking, context, speed; what does not fit is cut at the right.
+    """Model, device, download, style, temperature, thinking, safety, context, speed; what does not fit is cut at the right.
 
     One widget, not one a part: each would cost a millisecond of the start.
     """

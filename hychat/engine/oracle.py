@@ -1,0 +1,84 @@
+"""A model that is asked for one short answer at a time: always the likeliest one, so that a text always gets the same."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, assert_never
+
+from hychat.domain.cancel import CancelToken
+from hychat.domain.errors import AnswerIncomplete, Interrupted
+from hychat.domain.event import LoadProgress, PrefillProgress
+from hychat.domain.generation import TEMPERATURE_RANGE, GenerationSettings, StopReason
+from hychat.engine.prompt.segments import ChatTurn
+from hychat.engine.protocol import Done, Engine, LoadedModel, Piece, result_of
+from hychat.messages import _
+
+_PROBE: Final = (ChatTurn(is_user=True, text="?"),)
+
+
+class EngineOracle:
+    """Asks an engine of its own, which it opens for the first question. Thread-safe, as the engine is."""
+
+    def __init__(self, open_engine: Callable[[], Engine], *, most_tokens: int = 64) -> None:
+        """`open_engine` makes the engine, not yet loaded; an answer has no more tokens than `most_tokens`."""
+        self._open_engine = open_engine
+        self._settings = GenerationSettings(
+            temperature=TEMPERATURE_RANGE[0],
+            top_k=1,  # this is what makes it the likeliest
+            top_p=1.0,
+            min_p=0.0,
+            repeat_penalty=1.0,
+            seed=0,
+            max_tokens=most_tokens,
+            think=False,
+        )
+        self._opening = threading.Lock()
+        self._engine: Engine | None = None
+
+    def frame(self, cancel: CancelToken) -> str:
+        """What the model's own template writes around a question. Loads the model; raises as `ask`."""
+        _engine, model = self._opened(cancel)
+        prompt = model.builder.render("", _PROBE, think=False)
+        return "".join(segment.text for segment in prompt if segment.is_control)
+
+    def ask(self, turns: Sequence[str], cancel: CancelToken) -> str:
+        """What the model says of a chat, laid out by its own template: the user's words first, then by turns.
+
+        Raises:
+            PromptTooLong: The chat does not fit the context.
+            AnswerIncomplete: The answer was cut before its end.
+            Interrupted: `cancel` was set.
+            HychatError: The model is not there, cannot be loaded, or its engine failed.
+        """
+        engine, model = self._opened(cancel)
+        chat = [ChatTurn(is_user=index % 2 == 0, text=text) for index, text in enumerate(turns)]
+        prompt = model.builder.render("", chat, think=False)
+        said: list[str] = []
+        for event in engine.stream(prompt, self._settings, cancel):
+            match event:
+                case Piece():
+                    said.append(event.text)
+                case Done():
+                    _check_end(event.stop)
+                case LoadProgress() | PrefillProgress():
+                    pass
+                case _:
+                    assert_never(event)
+        return "".join(said)
+
+    def close(self) -> None:
+        """End the engine; a second call does nothing."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def _opened(self, cancel: CancelToken) -> tuple[Engine, LoadedModel]:
+        with self._opening:
+            if self._engine is None:
+                self._engine = self._open_engine()
+        return self._engine, result_of(self._engine.open(cancel))
+
+
+def _check_end(stop: StopReason) -> None:
+    if stop is StopReason.CANCELLED:
+        raise Interrupted(_("Stopped."))
+    if stop is not StopReason.COMPLETE:
+        raise AnswerIncomplete(_("The answer was cut before its end."))

@@ -1,0 +1,161 @@
+"""From a folder of rows to the shipped weights and their card."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hychat.safety.model import Language
+from hychat.safety.model.features import buckets
+from hychat.safety.model.inputs import language_of, windows
+from hychat.safety.model.stages import KINDS, LANGUAGES, Stages
+from hychat.safety.training import export, frames, measure, vocabulary
+from hychat.safety.training.base import E5, Base, Floats, MiniLm
+from hychat.safety.training.card import card
+from hychat.safety.training.encoder import Encoder, fine_tune
+from hychat.safety.training.examples import examples
+from hychat.safety.training.linear import train_linear
+from hychat.safety.training.rows import CATEGORIES, Row, own_rows, read_rows, source_weights
+
+_LEAST_HARM: Final = {"prompt": (0.0, 0.0, 0.0, 0.0), "response": (0.5, 0.4, 0.3, 0.2)}
+"""No threshold lies below. Ordinary replies score next to nothing; harmless ones to frightening questions score more."""
+_FIRST_CHARACTERS: Final = 1500
+BENIGN_FPRS: Final = (0.005, 0.01, 0.02, 0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What the result depends on besides the rows."""
+
+    seed: int = 0
+    n_layers: Mapping[str, int] = field(default_factory=lambda: {"en": 6, "zh": 4})
+    """Of each base, the lower ones."""
+    n_pieces: Mapping[str, int] = field(default_factory=lambda: {"en": 10000, "zh": 9000})
+    n_epochs: int = 1
+    n_threads: int = 2
+    grey_share: Mapping[str, float] = field(default_factory=lambda: {"prompt": 0.4, "response": 0.12})
+    """Of ordinary harmless texts: left to the encoder. Less of the replies, which are judged sentence by sentence."""
+    linear_share: Mapping[str, float] = field(default_factory=lambda: {"en": 0.25, "zh": 0.75})
+    """Of the first stage's logit, added to the encoder's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """An encoder and the pieces of its base that it keeps."""
+
+    state: Mapping[str, Tensor]
+    base: Base
+    kept: Sequence[int]
+
+
+def train(folder: Path, out: Path, recipe: Recipe) -> None:
+    """Read `folder/train` (and `folder/dev` for the card alone), write the weights and the card to `out`."""
+    torch.set_num_threads(recipe.n_threads)
+    rows = own_rows() + read_rows(folder / "train")
+    learned = [row for row in rows if not row.is_held_out]
+    trained = {language: train_encoder(learned, language, recipe) for language in LANGUAGES}
+    finish(trained, rows, read_rows(folder / "dev"), out, recipe)
+
+
+def train_encoder(rows: Sequence[Row], language: str, recipe: Recipe) -> Trained:
+    """The second stage of a language. The Chinese one learns from English rows too: its base knows both."""
+    base: Base = MiniLm() if language == "en" else E5()
+    own = [row for row in rows if row.language == language]
+    shown = own if language == "en" else [row for row in rows if row.language == language or row.kind == "prompt"]
+    random = Random(recipe.seed)  # noqa: S311 - repeatable, not secret
+    kept = vocabulary.cut(base, (row.text for row in own), recipe.n_pieces[language])
+    pieces = vocabulary.pieces_of(base, kept)
+    epochs = [list(examples(shown, pieces, random)) for _epoch in range(recipe.n_epochs)]
+    model = Encoder(base, base.words([*base.special, *kept]), recipe.n_layers[language])
+    fine_tune(model, epochs, recipe.seed)
+    return Trained(model.state_dict(), base, kept)
+
+
+def finish(
+    trained: Mapping[Language, Trained], rows: Sequence[Row], dev: Sequence[Row], out: Path, recipe: Recipe
+) -> None:
+    """The first stage, the thresholds, the files."""
+    learned = [row for row in rows if not row.is_held_out]
+    arrays: export.Arrays = {}
+    for language, part in trained.items():
+        arrays |= export.encoder_arrays(language, part.state, part.base, part.kept)
+    for kind in KINDS:
+        arrays |= export.linear_arrays(kind, *first_stage(learned, kind, recipe))
+    held_out = [row for row in rows if row.is_held_out]
+    facts: dict[str, Any] = {
+        "categories": CATEGORIES,
+        "linear_share": {**recipe.linear_share},
+        "settled_below": {kind: dict.fromkeys(LANGUAGES, -1e9) for kind in KINDS},
+        "thresholds": {kind: {lang: {str(fpr): 0.0 for fpr in BENIGN_FPRS} for lang in LANGUAGES} for kind in KINDS},
+    }
+    stages = Stages(arrays | export.about(facts))
+    facts["settled_below"] = _settled_below(stages, held_out, recipe.grey_share)
+    facts["rows"], facts["thresholds"] = thresholds(Stages(arrays | export.about(facts)), held_out)
+    arrays |= export.about(facts)
+    out.mkdir(parents=True, exist_ok=True)
+    export.write(out / "weights.npz", arrays)
+    told = json.dumps({name: getattr(recipe, name) for name in recipe.__slots__})
+    (out / "CARD.md").write_text(card(Stages(arrays), facts, rows, dev, told), encoding="utf-8")
+
+
+def first_stage(rows: Sequence[Row], kind: str, recipe: Recipe) -> tuple[Floats, float]:
+    """Linear weights for prompts, which comments help with, or for responses."""
+    chosen = [row for row in rows if (row.kind == "response") == (kind == "response")]
+    counts = source_weights(chosen)
+    given = [
+        (row.text[:_FIRST_CHARACTERS], counts[row.source, row.kind, row.is_harmful] * _worth(row), row.is_harmful)
+        for row in chosen
+    ]
+    if kind == "prompt":
+        given += [(text, 0.7, False) for language in LANGUAGES for text in frames.harmless(language)]
+    targets, weights = (np.array([row[i] for row in given], dtype=np.float32) for i in (2, 1))
+    return train_linear([buckets(text) for text, _weight, _label in given], targets, weights, recipe.seed)
+
+
+def _worth(row: Row) -> float:
+    return (0.35 if row.kind == "comment" else 1.0) * (0.7 if row.is_noisy else 1.0)
+
+
+def _settled_below(
+    stages: Stages, held_out: Sequence[Row], grey_share: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
+    for kind, language in product(KINDS, LANGUAGES):
+        rows = [r for r in held_out if r.kind == kind and language_of(r.text) == language]
+        scores = np.array([max(stages.linear(kind, part) for part in windows(r.text, language)) for r in rows])
+        found[kind][language] = measure.threshold_at(scores, weights_of(rows), grey_share[kind])
+    return found
+
+
+def thresholds(stages: Stages, held_out: Sequence[Row]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """By kind, language and benign false-positive rate; and how many rows each rests on."""
+    counts: dict[str, Any] = {}
+    cuts: dict[str, Any] = {}
+    for kind in KINDS:
+        for language in LANGUAGES:
+            rows = [r for r in held_out if r.kind == kind and r.language == language]
+            if kind == "prompt":
+                scores = stages.prompts([r.text for r in rows])
+            else:
+                scores = [stages.reply(r.prompt, r.text) for r in rows]
+            kept = [(r, s.harm) for r, s in zip(rows, scores, strict=True) if s]
+            harm, weights = np.array([h for _r, h in kept]), weights_of([r for r, _h in kept])
+            counts.setdefault(kind, {})[language] = len(kept)
+            cuts.setdefault(kind, {})[language] = {
+                str(fpr): max(measure.threshold_at(harm, weights, fpr), least)
+                for fpr, least in zip(BENIGN_FPRS, _LEAST_HARM[kind], strict=True)
+            }
+    return counts, cuts
+
+
+def weights_of(rows: Sequence[Row]) -> Floats:
+    """So that each source counts by the root of its rows."""
+    weights = source_weights(rows, enough=50)
+    return np.array([weights[row.source, row.kind, row.is_harmful] for row in rows], dtype=np.float32)

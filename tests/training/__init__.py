@@ -1,0 +1,1 @@
+"""What needs torch, which no check installs: `make training-check`."""
