@@ -154,6 +154,9 @@ class Runtime:
         model = self.model_name(conversation)
         engine = self.engine(model)
         conversation = conversation or Conversation(system=config.system)
+        guard = self.guard(config.safety)
+        if guard is not None:
+            guard.prepare_aside()
         return ChatSession(
             engine,
             replace(conversation, model=model),
@@ -161,7 +164,7 @@ class Runtime:
             style=config.style,
             store=self.history() if config.save else None,
             states=self._states(model) if config.save else None,
-            guard=self.guard(config.safety),
+            guard=guard,
         )
 
     def measure(

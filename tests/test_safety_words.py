@@ -113,6 +113,11 @@ def test_a_safe_context_nearby_makes_a_hit_weigh_less() -> None:
     assert [hit.tier for hit in words.hits(fold("in a novel. " + "and so on " * 30 + "steal a boat"))] == [Tier.BLOCK]
 
 
+def test_a_game_nearby_makes_a_hit_weigh_nothing() -> None:
+    words = WordList([Entry("steal a boat", "fraud", Tier.BLOCK)], harmless=["in minecraft"])
+    assert words.hits(fold("How do I steal a boat in Minecraft?")) == []
+
+
 def test_some_phrases_have_no_safe_context() -> None:
     words = WordList([Entry("steal a boat", "minors", Tier.BLOCK, is_demotable=False)], ["in a novel"])
     assert [hit.tier for hit in words.hits(fold("in a novel they steal a boat"))] == [Tier.BLOCK]

@@ -72,11 +72,18 @@ class Hit:
 class WordList:
     """All phrases, ready to be found."""
 
-    def __init__(self, entries: Iterable[Entry], contexts: Iterable[str] = (), allowed: Iterable[str] = ()) -> None:
-        """`contexts` make the phrases near them weigh less; what is `allowed` is never found."""
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        contexts: Iterable[str] = (),
+        allowed: Iterable[str] = (),
+        harmless: Iterable[str] = (),
+    ) -> None:
+        """`contexts` make the phrases near them weigh less, `harmless` ones nothing; what is `allowed` is never found."""
         self.entries = tuple(entries)
         self._phrases = _Phrases(self.entries)
         self._contexts = _Phrases(_plain_entries(contexts))
+        self._harmless = _Phrases(_plain_entries(harmless))
         allowances = [*allowed]
         self._has_allowed = bool(allowances)
         self._allowed = _Phrases(_plain_entries(allowances))
@@ -89,11 +96,14 @@ class WordList:
             return []
         allowed = [(start, end) for _entry, start, end in self._allowed.find(skeleton.text)]
         contexts = [(start, end) for _entry, start, end in self._contexts.find(skeleton.text)]
+        harmless = [(start, end) for _entry, start, end in self._harmless.find(skeleton.text)]
         hits = []
         for entry, start, end in found:
             tier: Tier | None = entry.tier
             if entry.is_demotable and any(_is_near(start, end, context) for context in contexts):
                 tier = _DEMOTED.get(entry.tier)
+            if entry.is_demotable and any(_is_near(start, end, context) for context in harmless):
+                tier = None
             if tier is not None and not any(first <= start and end <= last for first, last in allowed):
                 hits.append(Hit(entry, tier, skeleton.span(start, end)))
         return hits
@@ -292,8 +302,9 @@ def load(own: Path) -> WordList:
     ]
     return WordList(
         (*shipped_entries(), *entries),
-        [word for words in contexts.values() for word in words.splitlines()],
+        [word for key in ("en", "zh") for word in contexts[key].splitlines()],
         mine["allow"],
+        [word for key in ("games_en", "games_zh") for word in contexts[key].splitlines()],
     )
 
 

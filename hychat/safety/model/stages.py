@@ -5,9 +5,13 @@ A reply is settled where it is clearly harmless and what it answers is so too.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
-from math import sqrt
+from math import ceil, sqrt
+from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +29,12 @@ LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 _SUSPECTS: Final = 2
 """Windows of a long text that the encoder reads besides the first and the last."""
+_ALWAYS_READ: Final = ("about", "linear")
 _BATCH: Final = 16
+_MOST_WINDOWS: Final = 1000
+_REMEMBERED_PROMPTS: Final = 4
+"""An answer asks after its prompt at every sentence."""
+_HARMLESS_FPR: Final = 0.05
 _FIRST_CATEGORY: Final = 2
 """Of the encoder's outputs; before it stand the prompt's and the reply's harm."""
 
@@ -33,11 +42,14 @@ _FIRST_CATEGORY: Final = 2
 class Stages:
     """The weights, and how they are asked."""
 
-    def __init__(self, arrays: Arrays) -> None:
-        """`arrays` as `hychat.safety.training` writes them."""
+    def __init__(self, arrays: Arrays, path: Path | None = None) -> None:
+        """`arrays` as `hychat.safety.training` writes them; from `path` those of a language are read when it is needed."""
         self._about: dict[str, Any] = json.loads(arrays["about"].tobytes())
         self._linear = {kind: _Linear(arrays, kind) for kind in KINDS}
-        self._readers = {language: _Reader(arrays, language) for language in LANGUAGES}
+        self._arrays, self._path = arrays, path
+        self._readers: dict[Language, _Reader] = {}
+        self._reading = Lock()
+        self._is_harmless = lru_cache(maxsize=_REMEMBERED_PROMPTS)(self._judged_harmless)
 
     def prompts(self, texts: Sequence[str]) -> list[Score | None]:
         """Scores in the order of the texts."""
@@ -46,7 +58,7 @@ class Stages:
         for index, text in enumerate(texts):
             if (language := language_of(text)) is None:
                 continue
-            parts = windows(text, language)
+            parts = _spread(windows(text, language))
             logits = [self.linear("prompt", part) for part in parts]
             if (highest := max(logits)) < self.settled_below("prompt", language):
                 scores[index] = self._settled("prompt", highest, language)
@@ -60,7 +72,7 @@ class Stages:
 
     def _judged(self, language: Language, texts: "Sequence[_Open]") -> Iterator[Score]:
         """What the encoder says of texts, by the worst window of each."""
-        reader = self._readers[language]
+        reader = self._reader(language)
         found = iter(self.judge(language, [prompt_input(reader.pieces, part) for text in texts for part in text.parts]))
         for text in texts:
             yield self._worst(0, np.stack([next(found) for _part in text.parts]), text.logits, language)
@@ -69,22 +81,28 @@ class Stages:
         """The worst of a few windows of the reply."""
         if (language := language_of(reply)) is None:
             return None
-        parts = windows(reply, language)
+        parts = _spread(windows(reply, language))
         logits = [self.linear("response", part) for part in parts]
         highest = max(logits)
-        if highest < self.settled_below("response", language) and self._is_settled(prompt):
+        if highest < self.settled_below("response", language) and self._is_harmless(prompt):
             return self._settled("response", highest, language)
         chosen, linear = _suspects(parts, logits)
-        pieces = self._readers[language].pieces
+        pieces = self._reader(language).pieces
         found = self.judge(language, [pair_input(pieces, prompt, part) for part in chosen])
         return self._worst(1, found, linear, language)
 
-    def _is_settled(self, prompt: str) -> bool:
-        """Whether the first stage finds a prompt harmless; one that it cannot read tells nothing."""
-        if (language := language_of(prompt)) is None:
-            return True
-        cut = self.settled_below("prompt", language)
-        return all(self.linear("prompt", part) < cut for part in windows(prompt, language))
+    def _judged_harmless(self, prompt: str) -> bool:
+        """Whether nothing speaks against a prompt; one that the models cannot read tells nothing."""
+        (score,) = self.prompts([prompt])
+        return score is None or score.harm < self.threshold("prompt", score.language, _HARMLESS_FPR)
+
+    def _reader(self, language: Language) -> "_Reader":
+        """Read when it is needed first: most people write in one language."""
+        with self._reading:
+            if language not in self._readers:
+                with np.load(self._path) if self._path else nullcontext(self._arrays) as arrays:
+                    self._readers[language] = _Reader(arrays, language)
+            return self._readers[language]
 
     def threshold(self, kind: str, language: str, benign_fpr: float) -> float:
         """As measured when the weights were made."""
@@ -100,11 +118,12 @@ class Stages:
 
     def judge(self, language: Language, inputs: Sequence[Input]) -> Floats:
         """The encoder's logits, a few texts of like length at a time so that they stay in the cache."""
+        reader = self._reader(language)
         order = sorted(range(len(inputs)), key=lambda i: len(inputs[i][0]))
         found = np.zeros((len(inputs), _FIRST_CATEGORY + len(self._about["categories"])), dtype=np.float32)
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
-            found[chosen] = self._readers[language].encoder.logits([inputs[i] for i in chosen])
+            found[chosen] = reader.encoder.logits([inputs[i] for i in chosen])
         return found
 
     def _worst(self, head: int, found: Floats, linear: Sequence[float], language: Language) -> Score:
@@ -134,7 +153,7 @@ class _Reader:
     """The encoder of one language and its vocabulary."""
 
     def __init__(self, arrays: Arrays, language: Language) -> None:
-        own = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(f"{language}.")}
+        own = {name.partition(".")[2]: arrays[name] for name in arrays if name.startswith(f"{language}.")}
         words = own["pieces"].tobytes().decode().split("\n")
         scores = own.get("piece_scores")
         self.pieces: Pieces = (
@@ -156,9 +175,17 @@ class _Linear:
 
 
 def load_stages() -> Stages:
-    """From the package's own files."""
-    with files("hychat.safety.model").joinpath(WEIGHTS).open("rb") as file, np.load(file) as arrays:
-        return Stages({name: arrays[name] for name in arrays.files})
+    """From the package's own file."""
+    path = Path(str(files("hychat.safety.model"))) / WEIGHTS
+    with np.load(path) as arrays:
+        return Stages({name: arrays[name] for name in arrays.files if name.startswith(_ALWAYS_READ)}, path)
+
+
+def _spread(parts: Sequence[str]) -> Sequence[str]:
+    """Not more than is looked at in a second: of a very long text some windows, evenly spread, and the last."""
+    if len(parts) <= _MOST_WINDOWS:
+        return parts
+    return [*parts[:: ceil(len(parts) / _MOST_WINDOWS)], parts[-1]]
 
 
 def _suspects(parts: Sequence[str], logits: Sequence[float]) -> tuple[list[str], list[float]]:
