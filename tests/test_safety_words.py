@@ -5,6 +5,7 @@ import json
 import os
 import pydoc_data.topics
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from random import Random
 
@@ -89,6 +90,14 @@ def test_nothing_is_found_in_harmless_text(shipped: WordList) -> None:
         if kind == "prompt" or not hit.entry.is_question
     ]
     assert hits == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_nothing_is_found_in_harmless_lines_that_look_harmful(shipped: WordList, language: str) -> None:
+    """Of the trainer's own rows, which were written after the lists."""
+    lines = (files("hychat.safety.training") / "own" / f"{language}_harmless.txt").read_text("utf-8").splitlines()
+    assert len(lines) > 1000
+    assert [(line, found(shipped, line)) for line in lines if found(shipped, line)] == []
 
 
 def harmless_lines() -> Iterator[tuple[str, str]]:

@@ -25,6 +25,8 @@ _ACTIONS: Final = {Tier.BLOCK: SafetyAction.BLOCK, Tier.SUPPORT: SafetyAction.SU
 BLOCKED_FPR: Final = {SafetyLevel.STANDARD: 0.005, SafetyLevel.STRICT: 0.05}
 """The share of harmless texts at which the semantic model blocks."""
 WARNED_FPR: Final = 0.02
+_LONGEST_PLACED: Final = 100_000
+"""Characters of a text whose worst part is looked for."""
 _MOST_PARTS: Final = 32
 """Of a long text, when the worst of it is looked for."""
 _EXCERPT_CHARACTERS: Final = 80
@@ -224,7 +226,9 @@ def _shipped_judge() -> Judge:
 
 
 def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
-    """With the part of the text that the model finds worst."""
+    """With the part of the text that the model finds worst; of a very long one that would take as long as the judgement."""
+    if len(text) > _LONGEST_PLACED:
+        return verdict
     ends = [found.end() for found in SENTENCE_END.finditer(text)] + [len(text)]
     step = max(1, ceil(len(ends) / _MOST_PARTS))
     edges = [0, *sorted({*ends[step - 1 :: step], len(text)})]
