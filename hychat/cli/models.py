@@ -51,6 +51,7 @@ class _Row:
     fit: "Fit | None"
     licence: str | None
     needs_acknowledgement: bool = False
+    is_for_chat: bool = True
 
     @property
     def is_installed(self) -> bool:
@@ -69,6 +70,7 @@ class _Row:
             "gpu_memory_bytes": self.fit.gpu_bytes if self.fit else None,
             "licence": self.licence,
             "licence_needs_acknowledgement": self.needs_acknowledgement,
+            "is_for_chat": self.is_for_chat,
         }
 
 
@@ -205,6 +207,7 @@ def _rows() -> Iterable[_Row]:
             model.fit,
             licence.title if licence else None,
             bool(licence and licence.needs_acknowledgement),
+            model.is_for_chat,
         )
 
 
@@ -217,7 +220,7 @@ def _table(rows: Sequence[_Row], *, has_licence: bool = True) -> str:
             row.name,
             size(row.bytes) if row.bytes else "?",
             _("yes") if row.is_installed else "",
-            _fit_in_words(row.fit),
+            _fit_in_words(row.fit) if row.is_for_chat else f"{_fit_in_words(row.fit)} ({_('for the safety filter')})",
             row.licence or "",
         )
         for row in rows
