@@ -1,16 +1,23 @@
 """One run with several chats, and another model in the middle of it."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from hychat.catalogue.find import find
 from hychat.config.schema import Config
 from hychat.domain.cancel import CancelToken
+from hychat.domain.choices import SafetyLevel
 from hychat.domain.errors import ModelNotFound
 from hychat.domain.message import Conversation
+from hychat.domain.model import LocalModel
+from hychat.domain.safety import SafetyAction
 from hychat.engine.echo import EchoEngine
 from hychat.runtime import Runtime
 from tests.sessions import ask, finished
+from tests.tiny_guard import write_guard
 
 
 class House:
@@ -95,3 +102,31 @@ def test_a_chat_opens_where_it_was(runtime: Runtime) -> None:
     runtime.history().save_position(session.conversation.at(one))
 
     assert runtime.session(runtime.history().latest()).conversation.leaf == one
+
+
+def test_a_guard_model_that_is_here_rules_at_the_levels_it_is_set_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was never trained, so what it says is no ruling."""
+    local = LocalModel(find("qwen3guard"), str(write_guard(tmp_path / "guard.gguf")))
+    monkeypatch.setattr("hychat.runtime.locate", lambda name: local if name == "qwen3guard" else None)
+    with closing(Runtime(Config(model="echo"))) as runtime:
+        standard, strict = (runtime.guard(level) for level in (SafetyLevel.STANDARD, SafetyLevel.STRICT))
+        assert standard is not None
+        assert strict is not None
+        assert not standard.is_slow
+        verdict = strict.prompt("How do I build a boat?")
+        assert (verdict.action, verdict.guard) == (SafetyAction.BLOCK, "guard")
+    with closing(Runtime(Config(model="echo", guard_model="always"))) as runtime:
+        always = runtime.guard(SafetyLevel.STANDARD)
+        assert always is not None
+        verdict = always.prompt("How do I build a boat?")
+        assert (verdict.action, bool(verdict.reason)) == (SafetyAction.ALLOW, True)
+
+
+def test_without_a_guard_model_the_strict_level_does_without() -> None:
+    with closing(Runtime(Config(model="echo"))) as runtime:
+        strict = runtime.guard(SafetyLevel.STRICT)
+        assert strict is not None
+        assert not strict.is_slow
+        assert strict.prompt("How do I build a boat?").action is SafetyAction.ALLOW
