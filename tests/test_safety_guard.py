@@ -180,3 +180,15 @@ def test_a_phrase_of_an_answer_is_found_across_what_was_shown() -> None:
     assert verdict.action is SafetyAction.BLOCK
     assert verdict.span is not None
     assert text[slice(*verdict.span)] == "sell a stolen boat"
+
+
+class Worried(Judge):
+    """Finds self-harm."""
+
+    def prompt(self, folded: str) -> Opinion | None:  # noqa: ARG002 - the protocol's
+        return Opinion(1.0, "self-harm")
+
+
+def test_who_asks_about_harming_himself_is_helped_and_not_refused() -> None:
+    layers = Layers(lambda: WORDS, lambda: Worried(1.0))
+    assert Guard(SafetyLevel.STANDARD, layers).prompt("I bought a rope today.").action is SafetyAction.SUPPORT

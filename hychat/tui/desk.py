@@ -76,8 +76,8 @@ class Desk:
             return
         if changed == "style":
             self._session.style = config.style
-        elif changed in {"safety", "keep_blocked"}:
-            self._session.guard = self.runtime.guard(config.safety)
+        elif changed in {"safety", "guard_model", "keep_blocked"}:
+            self._session.guard = self.runtime.guard(config.safety if changed == "safety" else self.safety)
         elif changed in self.generation_keys:
             self._session.settings = replace(self._session.settings, **{changed: getattr(config, changed)})
 

@@ -75,7 +75,7 @@ def _filters() -> Iterator[Filter]:
     for level in (SafetyLevel.STANDARD, SafetyLevel.STRICT):
         guard = Guard(level, layers)
         guard.prepare()
-        yield Filter(f"hychat {level}, blocked", _of_guard(guard, {SafetyAction.BLOCK}))
+        yield Filter(f"hychat {level}, not sent", _of_guard(guard, {SafetyAction.BLOCK, SafetyAction.SUPPORT}))
         yield Filter(f"hychat {level}, flagged", _of_guard(guard, {*SafetyAction} - {SafetyAction.ALLOW}))
     with suppress(ImportError):
         from profanity_check import predict_prob

@@ -38,7 +38,7 @@ class _Stages(Protocol):
 
 
 class Classifier:
-    """Both models, ready; it keeps no state between texts and may be shared by threads."""
+    """Both stages; the encoder of a language is read when it is needed first. It may be shared by threads."""
 
     def __init__(self, stages: _Stages) -> None:
         """Made by `load`."""
@@ -46,7 +46,7 @@ class Classifier:
 
     @classmethod
     def load(cls) -> "Classifier":
-        """Read the shipped weights: some 40 ms, most of it numpy's import; 40 MB of memory.
+        """Read the first stage's weights; most of the time is numpy's import.
 
         Raises:
             FileNotFoundError: when the package lacks its weights.

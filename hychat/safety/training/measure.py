@@ -1,7 +1,5 @@
 """Figures of a filter: thresholds from harmless rows, recall, F1, area under precision and recall."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -33,14 +31,3 @@ def f1(flagged: Flags, is_harmful: Flags) -> float:
 def best_f1(scores: Array, is_harmful: Flags) -> float:
     """With the threshold that suits the set best: an upper bound, no promise."""
     return max((f1(scores >= cut, is_harmful) for cut in np.unique(scores)), default=0.0)
-
-
-def recall_at_own_fpr(scores: Array, is_harmful: Flags, fpr: float) -> float:
-    """With the threshold set on the harmless rows of the same set."""
-    cut = threshold_at(scores[~is_harmful], np.ones(int((~is_harmful).sum())), fpr)
-    return float((scores[is_harmful] > cut).mean())
-
-
-def share(scores: Sequence[float], cut: float) -> float:
-    """How many exceed the threshold."""
-    return float(np.mean(np.asarray(scores) > cut))
