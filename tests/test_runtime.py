@@ -10,13 +10,14 @@ from hychat.catalogue.find import find
 from hychat.config.schema import Config
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
-from hychat.domain.errors import ModelNotFound
+from hychat.domain.errors import Blocked, ModelNotFound
+from hychat.domain.event import SafetyEvent
 from hychat.domain.message import Conversation
 from hychat.domain.model import LocalModel
 from hychat.domain.safety import SafetyAction
 from hychat.engine.echo import EchoEngine
 from hychat.runtime import Runtime
-from tests.sessions import ask, finished
+from tests.sessions import ask, failure, finished
 from tests.tiny_guard import write_guard
 
 
@@ -122,6 +123,20 @@ def test_a_guard_model_that_is_here_rules_at_the_levels_it_is_set_for(
         assert always is not None
         verdict = always.prompt("How do I build a boat?")
         assert (verdict.action, bool(verdict.reason)) == (SafetyAction.ALLOW, True)
+
+
+def test_a_turn_asks_the_guard_model_that_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Question and answer are ruled on by a second engine; noise blocks at the strict level, and is told of at the other."""
+    local = LocalModel(find("qwen3guard"), str(write_guard(tmp_path / "guard.gguf")))
+    monkeypatch.setattr("hychat.runtime.locate", lambda name: local if name == "qwen3guard" else None)
+    with closing(Runtime(Config(model="echo", guard_model="always", safety=SafetyLevel.STRICT))) as strict:
+        events = ask(strict.session(), "How do I build a boat?")
+        assert isinstance(failure(events).error, Blocked)
+        assert failure(events).error.exit_code == 6
+    with closing(Runtime(Config(model="echo", guard_model="always", safety=SafetyLevel.STANDARD))) as standard:
+        events = ask(standard.session(), "How do I build a boat?")
+        assert finished(events).text == "How do I build a boat?"
+        assert [event.verdict.action for event in events if isinstance(event, SafetyEvent)] == [SafetyAction.ALLOW]
 
 
 def test_without_a_guard_model_the_strict_level_does_without() -> None:

@@ -1,11 +1,13 @@
 """What the layers decide together at each level."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 
+from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
-from hychat.domain.errors import EngineCrashed
+from hychat.domain.errors import EngineCrashed, Interrupted
 from hychat.domain.safety import SafetyAction
 from hychat.safety.guard import Guard, Layers
 from hychat.safety.guard_model import Ruling, Safety
@@ -35,8 +37,8 @@ class Judge:
     def __init__(self, harm: float | None) -> None:
         self._opinion = None if harm is None else Opinion(harm)
 
-    def prompt(self, folded: str) -> Opinion | None:  # noqa: ARG002 - the protocol's
-        return self._opinion
+    def prompts(self, folded: Sequence[str]) -> list[Opinion | None]:
+        return [self._opinion for _text in folded]
 
     def reply(self, prompt: str, reply: str) -> Opinion | None:  # noqa: ARG002 - the protocol's
         return self._opinion
@@ -106,11 +108,11 @@ def test_what_was_shown_of_a_reply_is_not_held_against_what_follows() -> None:
 class Shy:
     """Finds every text harmful that speaks of boats."""
 
-    def prompt(self, folded: str) -> Opinion | None:
-        return Opinion(1.0 if "boat" in folded else 0.0)
+    def prompts(self, folded: Sequence[str]) -> list[Opinion]:
+        return [Opinion(1.0 if "boat" in text else 0.0) for text in folded]
 
-    def reply(self, prompt: str, reply: str) -> Opinion | None:  # noqa: ARG002 - the protocol's
-        return self.prompt(reply)
+    def reply(self, prompt: str, reply: str) -> Opinion:  # noqa: ARG002 - the protocol's
+        return self.prompts([reply])[0]
 
     def threshold(self, kind: str, language: str, benign_fpr: float) -> float:  # noqa: ARG002 - the protocol's
         return 0.5
@@ -146,13 +148,15 @@ class Ruler:
     def __init__(self, safety: Safety | None) -> None:
         self._safety = safety
 
-    def prompt(self, text: str) -> Ruling:  # noqa: ARG002 - the protocol's
+    def prompt(self, text: str, cancel: CancelToken | None = None) -> Ruling:  # noqa: ARG002 - the protocol's
+        if cancel is not None and cancel.is_set:
+            raise Interrupted("Stopped.")
         if self._safety is None:
             raise EngineCrashed("The engine died.")
         return Ruling(self._safety, ("violence",) if self._safety != "safe" else ())
 
-    def reply(self, prompt: str, text: str) -> Ruling:
-        return self.prompt(prompt + text)
+    def reply(self, prompt: str, text: str, cancel: CancelToken | None = None) -> Ruling:
+        return self.prompt(prompt + text, cancel)
 
 
 @pytest.mark.parametrize(
@@ -185,10 +189,27 @@ def test_a_phrase_of_an_answer_is_found_across_what_was_shown() -> None:
 class Worried(Judge):
     """Finds self-harm."""
 
-    def prompt(self, folded: str) -> Opinion | None:  # noqa: ARG002 - the protocol's
-        return Opinion(1.0, "self-harm")
+    def prompts(self, folded: Sequence[str]) -> list[Opinion | None]:
+        return [Opinion(1.0, "self-harm") for _text in folded]
 
 
 def test_who_asks_about_harming_himself_is_helped_and_not_refused() -> None:
     layers = Layers(lambda: WORDS, lambda: Worried(1.0))
     assert Guard(SafetyLevel.STANDARD, layers).prompt("I bought a rope today.").action is SafetyAction.SUPPORT
+
+
+def test_many_prompts_are_judged_like_each_alone() -> None:
+    texts = ["How do I sell a stolen boat?", "hello", "I feel like sinking", "you silly old boat"]
+    mild = guard(harm=0.1)
+    assert mild.prompts(texts) == [mild.prompt(text) for text in texts]
+
+
+@pytest.mark.parametrize("level", [SafetyLevel.STANDARD, SafetyLevel.STRICT])
+def test_a_ruling_can_be_stopped(level: SafetyLevel) -> None:
+    ruled = Guard(level, Layers(lambda: WORDS, lambda: Judge(0.0)), Ruler("safe"))
+    cancel = CancelToken()
+    cancel.set()
+    with pytest.raises(Interrupted):
+        ruled.prompt("How do I build a boat?", cancel)
+    with pytest.raises(Interrupted):
+        ruled.reply("", "Like this.", cancel=cancel)

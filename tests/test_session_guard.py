@@ -11,13 +11,14 @@ from hychat.cli.reader import Wishes, read_turn
 from hychat.cli.streams import Stream
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel, Style
-from hychat.domain.errors import Blocked, ConfigError, UsageError
+from hychat.domain.errors import Blocked, ConfigError, Interrupted, UsageError
 from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent, TurnFinished
 from hychat.domain.generation import StopReason
 from hychat.domain.message import Conversation, TextPart
 from hychat.domain.safety import SafetyAction
 from hychat.engine.echo import EchoEngine
 from hychat.safety.guard import Guard, Layers
+from hychat.safety.guard_model import Ruling
 from hychat.safety.words import Entry, Tier, WordList
 from hychat.session.chat import ChatSession
 from tests.sessions import Shelf, answer_in, ask, asked, data, failure, finished, go_on
@@ -142,6 +143,32 @@ def test_a_comparison_is_filtered_as_one_question_and_its_answers_each() -> None
     assert sorted(filter(None, stops.values())) == [StopReason.BLOCKED, StopReason.COMPLETE]
     blocked = [*chat.compare("sell a stolen boat", [Style.FORMAL, Style.CASUAL], CancelToken())]
     assert not any(isinstance(event, TurnFinished | TokenEvent) for _style, event in blocked)
+
+
+class Stopped:
+    """A guard model whose user loses patience while it reads an answer."""
+
+    def __init__(self) -> None:
+        self.cancel = CancelToken()
+
+    def prompt(self, text: str, cancel: CancelToken | None = None) -> Ruling:  # noqa: ARG002 - the protocol's
+        return Ruling("safe", ())
+
+    def reply(self, prompt: str, text: str, cancel: CancelToken | None = None) -> Ruling:  # noqa: ARG002 - the protocol's
+        self.cancel.set()
+        assert cancel is not None
+        assert cancel.is_set
+        raise Interrupted("Stopped.")
+
+
+@pytest.mark.parametrize("answer", [["One boat. "] * 300, ["One boat."]])
+def test_a_ruling_on_an_answer_can_be_stopped_and_nothing_unchecked_is_shown(answer: list[str]) -> None:
+    ruler = Stopped()
+    guard = Guard(SafetyLevel.STANDARD, Layers(lambda: WORDS, lambda: None), ruler)
+    chat = ChatSession(EchoEngine([answer]), Conversation(), guard=guard)
+    events = [*chat.turn("hello", ruler.cancel)]
+    assert finished(events).stop is StopReason.CANCELLED
+    assert answer_in(events) == ""
 
 
 def test_a_blocked_answer_ends_the_command_with_its_own_exit_code() -> None:

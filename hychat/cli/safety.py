@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -79,6 +79,9 @@ _File = Annotated[
     ),
 ]
 _UNSAFE: Final = "unsafe"
+_AT_ONCE: Final = 64
+"""Rows; the encoder reads prompts of like length together."""
+_Row = dict[str, Any]
 
 
 @app.command(cls=Command, help=_("Say what the filter does with a text."))
@@ -94,10 +97,10 @@ def check(
     output = Output.of_process()
     with _guard(level) as guard:
         if jsonl:
-            for row in _rows(_input(text), kind):
-                output.json_line(_as_json(_verdict(guard, row)))
+            for _row, verdict in _judged(guard, _rows(_input(text), kind)):
+                output.json_line(_as_json(verdict))
             return 0
-        verdict = _verdict(guard, {"text": _input(text), "kind": kind})
+        [(_row, verdict)] = _judged(guard, [{"text": _input(text), "kind": kind}])
     if as_json:
         output.json(_as_json(verdict))
     else:
@@ -116,8 +119,7 @@ def measure(file: _File, *, level: _Level = Level.STANDARD, as_json: _Json = Fal
     rows = [*_rows(part.attachment.text if part else "", Kind.PROMPT)]
     judged: dict[str, list[Judged]] = {"": []}
     with _guard(level) as guard:
-        for number, row in enumerate(rows, start=1):
-            verdict = _verdict(guard, row)
+        for number, (row, verdict) in enumerate(_judged(guard, rows), start=1):
             is_unsafe, is_flagged = row.get("label") == _UNSAFE, verdict.action is not SafetyAction.ALLOW
             for group in _groups(row):
                 judged.setdefault(group, []).append(Judged(is_unsafe, is_flagged, verdict.score))
@@ -168,7 +170,7 @@ def _input(text: Sequence[str] | None) -> str:
     return part.attachment.text
 
 
-def _rows(text: str, kind: Kind) -> Iterator[dict[str, Any]]:
+def _rows(text: str, kind: Kind) -> Iterator[_Row]:
     """One object a line.
 
     Raises:
@@ -188,10 +190,28 @@ def _rows(text: str, kind: Kind) -> Iterator[dict[str, Any]]:
         yield {"kind": kind, **row}
 
 
-def _verdict(guard: "Guard", row: dict[str, Any]) -> SafetyVerdict:
-    if row["kind"] == Kind.RESPONSE:
-        return guard.reply(str(row.get("prompt") or ""), row["text"])
-    return guard.prompt(row["text"])
+def _judged(guard: "Guard", rows: Iterable[_Row]) -> Iterator[tuple[_Row, SafetyVerdict]]:
+    """Each row with what the filter says of it, in order; prompts are judged many at a time."""
+    for some in _batches(rows):
+        prompts = iter(guard.prompts([row["text"] for row in some if row["kind"] != Kind.RESPONSE]))
+        for row in some:
+            is_response = row["kind"] == Kind.RESPONSE
+            yield row, guard.reply(str(row.get("prompt") or ""), row["text"]) if is_response else next(prompts)
+
+
+def _batches(rows: Iterable[_Row]) -> Iterator[Sequence[_Row]]:
+    """What comes before an error is not lost."""
+    some: list[_Row] = []
+    try:
+        for row in rows:
+            some.append(row)
+            if len(some) == _AT_ONCE:
+                yield some
+                some = []
+    except InputUnreadable:
+        yield some
+        raise
+    yield some
 
 
 def _as_json(verdict: SafetyVerdict) -> dict[str, object]:

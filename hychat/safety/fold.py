@@ -9,7 +9,7 @@ import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import compress
 from typing import ClassVar, Final
@@ -18,27 +18,12 @@ HAN: Final = "\u3400-\u9fff"
 _LEET: Final = str.maketrans("013457@$!", "oieastasi")
 _LEET_SIGNS: Final = frozenset("013457@$!")
 _FEWEST_LETTERS: Final = 2
-_LETTER: Final = r"[^\W_\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]"
-"""Of a word, in scripts that have words; a digit too."""
-_SINGLE: Final = rf"(?:{_LETTER}|[@$!])"
 _SIGN: Final = r"[.\-_*/|~+,'^\n]"
-_SPACED_SIGN: Final = re.compile(rf"(?<!{_LETTER}){_SINGLE}( {_SIGN}{{1,3}})(?= {_SINGLE}(?!{_LETTER}))")
-_DOTTED: Final = re.compile(rf"(?<!{_LETTER}){_SINGLE}(?:{_SIGN}{{1,3}}{_SINGLE}){{2,}}(?!{_LETTER})")
-"""Letters one by one, signs between them."""
 _SIGNS: Final = re.compile(rf"{_SIGN}+")
-_PAIR: Final = re.compile(rf"(?<!{_LETTER})(?<!{_SIGN})[^\W\d_]({_SIGN})[^\W\d_](?!{_LETTER})")
-"""Two letters, which may be `e.g.`: they are one word where others in the text are dotted apart."""
-_SPACED: Final = re.compile(
-    rf"(?<!{_LETTER})(?<!{_SIGN}){_SINGLE}(?: +{_SINGLE}){{2,}}(?!{_LETTER})(?!{_SIGN}{_LETTER})"
-)
-"""The same with spaces; where words are apart there are more."""
-_WORD: Final = re.compile(rf"{_SINGLE}+")
 _TOKEN: Final = re.compile(r"[a-z0-9@$!]+")
 _INSERTABLE: Final = frozenset("*^~`")
-_INSERTED: Final = re.compile(rf"(?<=[a-z0-9@$!])[*^~`]+(?={_SINGLE})|(?<={_LETTER})[*^~`]+(?={_SINGLE})")
 _APOSTROPHES: Final = frozenset("'’")
 _APOSTROPHE: Final = re.compile(r"(?<=[a-z])['’](?=[a-z])")
-_STRETCHED: Final = re.compile(rf"({_LETTER})\1{{2,}}")
 _DOUBLED: Final = frozenset("ls")
 """Letters that are more often double than single inside a word."""
 _BLANK: Final = re.compile(" +")
@@ -57,6 +42,37 @@ _ENCLOSED: Final = ((0x1F150, 26), (0x1F170, 26))
 _UNSEEN_KINDS: Final = frozenset({"Mn", "Me", "Cc", "Cf", "Cs", "Co"})
 _UNSEEN: Final = "\0"
 _UNSEEN_RUN: Final = re.compile("\0+")
+
+
+class _Patterns:
+    """What is looked for around letters: compiled when a text needs it, for the letters of all scripts cost 25 ms."""
+
+    def __init__(self, letter: str) -> None:
+        """`letter` is the class of the letters of words, in scripts that have words; digits too."""
+        single = rf"(?:{letter}|[@$!])"
+        self.spaced_sign = re.compile(rf"(?<!{letter}){single}( {_SIGN}{{1,3}})(?= {single}(?!{letter}))")
+        self.dotted = re.compile(rf"(?<!{letter}){single}(?:{_SIGN}{{1,3}}{single}){{2,}}(?!{letter})")
+        """Letters one by one, signs between them."""
+        self.pair = re.compile(rf"(?<!{letter})(?<!{_SIGN})[^\W\d_]({_SIGN})[^\W\d_](?!{letter})")
+        """Two letters, which may be `e.g.`: they are one word where others in the text are dotted apart."""
+        self.spaced = re.compile(
+            rf"(?<!{letter})(?<!{_SIGN}){single}(?: +{single}){{2,}}(?!{letter})(?!{_SIGN}{letter})"
+        )
+        """The same with spaces; where words are apart there are more."""
+        self.word = re.compile(rf"{single}+")
+        self.inserted = re.compile(rf"(?<=[a-z0-9@$!])[*^~`]+(?={single})|(?<={letter})[*^~`]+(?={single})")
+        self.stretched = re.compile(rf"({letter})\1{{2,}}")
+
+
+def _patterns(text: str) -> _Patterns:
+    """For a text in lower case."""
+    return _patterns_for(text.isascii())
+
+
+@cache
+def _patterns_for(is_ascii: bool) -> _Patterns:
+    return _Patterns("[a-z0-9]" if is_ascii else r"[^\W_\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+
 
 Edit = tuple[int, int, str]
 """First and one past the last character of a stretch of text, and what it is read as."""
@@ -186,14 +202,14 @@ def _as_latin(text: str) -> Iterator[Edit]:
     lookalikes = _lookalikes()
     if text.isascii() or lookalikes.keys().isdisjoint(text):
         return
-    for found in _WORD.finditer(text):
+    for found in _patterns(text).word.finditer(text):
         word = found[0]
         if not word.isascii() and _HAS_LATIN.search(word) and not lookalikes.keys().isdisjoint(word):
             yield found.start(), found.end(), "".join(lookalikes.get(letter, letter) for letter in word)
 
 
 def _drawn_out(text: str) -> Iterator[tuple[int, int]]:
-    for found in _STRETCHED.finditer(text):
+    for found in _patterns(text).stretched.finditer(text):
         start, end = found.span()
         if not found[1].isdecimal():
             is_double = found[1] in _DOUBLED and start > 0 and text[start - 1].isalpha()
@@ -202,26 +218,26 @@ def _drawn_out(text: str) -> Iterator[tuple[int, int]]:
 
 def _inside_words(text: str) -> Iterator[tuple[int, int]]:
     if not _INSERTABLE.isdisjoint(text):
-        yield from (found.span() for found in _INSERTED.finditer(text))
+        yield from (found.span() for found in _patterns(text).inserted.finditer(text))
     if not _APOSTROPHES.isdisjoint(text):
         yield from (found.span() for found in _APOSTROPHE.finditer(text))
 
 
 def _dotted_apart(text: str) -> Iterator[tuple[int, int]]:
-    signs = set()
-    for found in _DOTTED.finditer(text):
+    patterns, signs = _patterns(text), set()
+    for found in patterns.dotted.finditer(text):
         if _are_letters(_SIGNS.sub("", found[0])):
             for sign in _SIGNS.finditer(text, *found.span()):
                 signs.add(sign[0])
                 yield sign.span()
     if signs:
-        yield from (found.span(1) for found in _PAIR.finditer(text) if found[1] in signs)
-    yield from (found.span(1) for found in _SPACED_SIGN.finditer(text))
+        yield from (found.span(1) for found in patterns.pair.finditer(text) if found[1] in signs)
+    yield from (found.span(1) for found in patterns.spaced_sign.finditer(text))
 
 
 def _spaced_apart(text: str) -> Iterator[tuple[int, int]]:
     """Spaces between letters; of wider ones than the others one stays: words are apart there."""
-    for found in _SPACED.finditer(text):
+    for found in _patterns(text).spaced.finditer(text):
         if _are_letters(found[0].replace(" ", "")):
             blanks = [blank.span() for blank in _BLANK.finditer(text, *found.span())]
             narrow = min(end - start for start, end in blanks)

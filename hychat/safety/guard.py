@@ -1,15 +1,17 @@
 """What the layers say together: the word lists first, which are sure of what they find, then the semantic model."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
 from textwrap import shorten
 from typing import Final, Protocol
 
+from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
 from hychat.domain.errors import HychatError, Interrupted
 from hychat.domain.safety import SafetyAction, SafetyVerdict
@@ -32,6 +34,8 @@ _MOST_PARTS: Final = 32
 _EXCERPT_CHARACTERS: Final = 80
 _LOOKED_BACK: Final = 360
 """Characters of an answer before the new ones that are judged with them."""
+_FINAL: Final = frozenset({SafetyAction.BLOCK, SafetyAction.SUPPORT})
+"""Nobody else is asked then."""
 _RULER: Final = "guard"
 _RULED: Final = {"safe": SafetyAction.ALLOW, "controversial": SafetyAction.WARN, "unsafe": SafetyAction.BLOCK}
 _HARM: Final = {"safe": 0.0, "controversial": 0.5, "unsafe": 1.0}
@@ -64,8 +68,8 @@ class Opinion(Protocol):
 class Judge(Protocol):
     """A semantic model of harm; it gets folded texts, and says nothing of what it cannot read."""
 
-    def prompt(self, folded: str) -> Opinion | None:
-        """Of what a user asks."""
+    def prompts(self, folded: Sequence[str]) -> Sequence[Opinion | None]:
+        """Of what users ask."""
         ...
 
     def reply(self, prompt: str, reply: str) -> Opinion | None:
@@ -80,15 +84,16 @@ class Judge(Protocol):
 class Ruler(Protocol):
     """A guard model: slow, and right more often than the others."""
 
-    def prompt(self, text: str) -> Ruling:
+    def prompt(self, text: str, cancel: CancelToken | None = None) -> Ruling:
         """Of what a user asks.
 
         Raises:
+            Interrupted: `cancel` was set.
             HychatError: It cannot say.
         """
         ...
 
-    def reply(self, prompt: str, text: str) -> Ruling:
+    def reply(self, prompt: str, text: str, cancel: CancelToken | None = None) -> Ruling:
         """Of all that is written of an answer so far. Raises as `prompt`."""
         ...
 
@@ -154,24 +159,35 @@ class Guard:
         if not self.is_ready:
             threading.Thread(target=load, name="guard", daemon=True).start()
 
-    def prompt(self, text: str) -> SafetyVerdict:
-        """Of what a user asks. Raises as `prepare`."""
-        words, judge = self._layers.loaded()
-        folded = fold(text)
-        verdict = _of_hits(words.hits(folded))
-        if verdict.action not in {SafetyAction.BLOCK, SafetyAction.SUPPORT} and judge is not None:
-            rest = words.without_allowed(text, folded)
-            opinion = self._weighed("prompt", judge.prompt(fold(rest).text if rest is not text else folded.text), judge)
-            if opinion.action is not SafetyAction.ALLOW:
-                opinion = _placed(opinion, text, judge)
-            verdict = _heavier(verdict, _kindly(opinion))
-        if verdict.action not in {SafetyAction.BLOCK, SafetyAction.SUPPORT} and self._ruler is not None:
-            ruler = self._ruler
-            verdict = _heavier(verdict, _kindly(self._ruled(lambda: ruler.prompt(text))))
-        return self._kept(verdict, text)
+    def prompt(self, text: str, cancel: CancelToken | None = None) -> SafetyVerdict:
+        """Of what a user asks. Raises as `prepare`; and Interrupted, where a guard model is asked and `cancel` is set."""
+        return self.prompts([text], cancel)[0]
 
-    def reply(self, prompt: str, text: str, shown: int = 0) -> SafetyVerdict:
-        """Of an answer, or of what is written of it, whose first characters are shown. Raises as `prepare`."""
+    def prompts(self, texts: Sequence[str], cancel: CancelToken | None = None) -> list[SafetyVerdict]:
+        """Of many, which is faster than one by one. Raises as `prompt`."""
+        words, judge = self._layers.loaded()
+        folded = [fold(text) for text in texts]
+        verdicts = [_of_hits(words.hits(each)) for each in folded]
+        rest = [number for number, verdict in enumerate(verdicts) if verdict.action not in _FINAL]
+        if judge is not None:
+            left = [words.without_allowed(texts[n], folded[n]) for n in rest]
+            opinions = judge.prompts(
+                [folded[n].text if t is texts[n] else fold(t).text for n, t in zip(rest, left, strict=True)]
+            )
+            for number, opinion in zip(rest, opinions, strict=True):
+                found = self._weighed("prompt", opinion, judge)
+                if found.action is not SafetyAction.ALLOW:
+                    found = _placed(found, texts[number], judge)
+                verdicts[number] = _heavier(verdicts[number], _kindly(found))
+        if self._ruler is not None:
+            for number in rest:
+                if verdicts[number].action not in _FINAL:
+                    ruled = self._ruled(partial(self._ruler.prompt, texts[number], cancel))
+                    verdicts[number] = _heavier(verdicts[number], _kindly(ruled))
+        return [self._kept(verdict, text) for verdict, text in zip(verdicts, texts, strict=True)]
+
+    def reply(self, prompt: str, text: str, shown: int = 0, cancel: CancelToken | None = None) -> SafetyVerdict:
+        """Of an answer, or of what is written of it, whose first characters are shown. Raises as `prompt`."""
         words, judge = self._layers.loaded()
         start = max(0, shown - _LOOKED_BACK)
         folded = fold(text[start:])
@@ -180,8 +196,7 @@ class Guard:
         if verdict.action is not SafetyAction.BLOCK and judge is not None:
             verdict = self._weighed("response", judge.reply(fold(prompt).text, folded.text), judge)
         if verdict.action is not SafetyAction.BLOCK and self._ruler is not None:
-            ruler = self._ruler
-            verdict = _heavier(verdict, self._ruled(lambda: ruler.reply(prompt, text)))
+            verdict = _heavier(verdict, self._ruled(partial(self._ruler.reply, prompt, text, cancel)))
         return self._kept(verdict, text)
 
     def _ruled(self, ask: Callable[[], Ruling]) -> SafetyVerdict:
@@ -232,8 +247,9 @@ def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
     ends = [found.end() for found in SENTENCE_END.finditer(text)] + [len(text)]
     step = max(1, ceil(len(ends) / _MOST_PARTS))
     edges = [0, *sorted({*ends[step - 1 :: step], len(text)})]
-    opinions = ((span, judge.prompt(fold(text[slice(*span)]).text)) for span in pairwise(edges))
-    harms = [(opinion.harm, span) for span, opinion in opinions if opinion]
+    spans = [*pairwise(edges)]
+    opinions = judge.prompts([fold(text[slice(*span)]).text for span in spans])
+    harms = [(opinion.harm, span) for span, opinion in zip(spans, opinions, strict=True) if opinion]
     _harm, span = max(harms, default=(0.0, (0, len(text))))
     excerpt = shorten(text[slice(*span)], _EXCERPT_CHARACTERS, placeholder=" …")
     return replace(verdict, span=span, reason=excerpt or text[slice(*span)][:_EXCERPT_CHARACTERS])

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hychat.domain.errors import ConfigError
 from hychat.domain.text import may_be_deep
@@ -42,8 +42,7 @@ class Tier(StrEnum):
     WARN = "warn"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):  # which is made in a third of a data class's time, and there are thousands
     """A phrase of a list."""
 
     phrase: str

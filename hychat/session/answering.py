@@ -140,7 +140,8 @@ class Writing:
         if draft.verdict is not None:
             yield SafetyEvent(draft.verdict)
             return replace(done, stop=StopReason.BLOCKED)
-        return done
+        is_cut = draft.check is not None and draft.check.is_stopped
+        return replace(done, stop=StopReason.CANCELLED) if is_cut else done
 
     def _answer_now(self, raw: str, done: Done) -> Generator[TurnEvent, None, Done]:
         """Go on behind what was written, its thought closed, where the engine still has it in its KV cache."""

@@ -209,18 +209,21 @@ class ChatSession:
         yield from self._finished(writing, done)
 
     def _judged(self, question: Message, cancel: CancelToken) -> Generator[TurnEvent, None, SafetyVerdict]:
-        """What the filter says of a question. One that is not ready gets so beside the model's load. Raises as `told`."""
+        """What the filter says of a question. One that is not ready gets so beside the model's load.
+
+        Raises as `told`, and Interrupted.
+        """
         guard = self.guard
         if guard is not None and not guard.is_ready:
             with closing(self.open(cancel)) as loading:
                 for progress in loading:
                     yield progress
                     if guard.is_ready:
-                        self.verdict = question_verdict(guard, question)
+                        self.verdict = question_verdict(guard, question, cancel)
                         yield from told(self.verdict)
                         yield from loading
                         return self.verdict
-        self.verdict = question_verdict(guard, question)
+        self.verdict = question_verdict(guard, question, cancel)
         return (yield from told(self.verdict))
 
     def _prepared(
@@ -244,7 +247,7 @@ class ChatSession:
         self._first_kept = fitted.first_kept
         if asked is None:
             yield from self._keep(fitted.question)
-        draft.check = AnswerCheck(self.guard, question.text) if self.guard else None
+        draft.check = AnswerCheck(self.guard, question.text, cancel) if self.guard else None
         draft.begin(starts_in_thought=builder.starts_in_thought(think=bool(settings.think)))
         return Writing(self._engine, model, fitted.prompt, settings, draft, cancel, hurry or CancelToken())
 

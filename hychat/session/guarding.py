@@ -3,7 +3,8 @@
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from hychat.domain.errors import Blocked
+from hychat.domain.cancel import CancelToken
+from hychat.domain.errors import Blocked, Interrupted
 from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent
 from hychat.domain.message import FilePart, Message, TextPart
 from hychat.domain.safety import SafetyAction, SafetyVerdict
@@ -19,12 +20,13 @@ _SLOWLY_CHECKED_CHARACTERS: Final = 800
 _ALLOWED: Final = SafetyVerdict(SafetyAction.ALLOW)
 
 
-def question_verdict(guard: "Guard | None", question: Message) -> SafetyVerdict:
-    """What the filter says of a question and its files, the heaviest."""
+def question_verdict(guard: "Guard | None", question: Message, cancel: CancelToken) -> SafetyVerdict:
+    """What the filter says of a question and its files, the heaviest. Raises Interrupted."""
     if guard is None:
         return _ALLOWED
     order = [*SafetyAction]
-    return max(map(guard.prompt, _texts(question)), key=lambda each: order.index(each.action), default=_ALLOWED)
+    verdicts = guard.prompts([*_texts(question)], cancel)
+    return max(verdicts, key=lambda each: order.index(each.action), default=_ALLOWED)
 
 
 def told(verdict: SafetyVerdict) -> Generator[TurnEvent, None, SafetyVerdict]:
@@ -58,15 +60,21 @@ def _texts(question: Message) -> Iterator[str]:
 class AnswerCheck:
     """The answer's thought and text, each through a window of its own."""
 
-    def __init__(self, guard: "Guard", question: str) -> None:
+    def __init__(self, guard: "Guard", question: str, cancel: CancelToken) -> None:
         from hychat.safety.window import Window
 
         asked = question[:_ASKED_CHARACTERS]
 
         def check(text: str, shown: int) -> SafetyVerdict:
-            return guard.reply(asked, text, shown)
+            try:
+                return guard.reply(asked, text, shown, cancel)
+            except Interrupted:
+                self.is_stopped = True
+                raise
 
         least = _SLOWLY_CHECKED_CHARACTERS if guard.is_slow else 0
+        self.is_stopped = False
+        """Whether the user did not wait for a check; what was not checked is not shown."""
         self._windows = {channel: Window(check, least) for channel in Channel}
 
     @property
@@ -75,19 +83,26 @@ class AnswerCheck:
         return next((window.verdict for window in self._windows.values() if window.verdict), None)
 
     def feed(self, events: Sequence[TokenEvent]) -> list[TokenEvent]:
-        """What may be shown, of these and of what was held back."""
+        """What may be shown, of these and of what was held back. Raises Interrupted."""
         shown: list[TokenEvent] = []
         for event in events:
             if event.channel is Channel.ANSWER:
                 shown += self._rest(Channel.THOUGHT)
-            if self.verdict is None and (text := self._windows[event.channel].feed(event.text)):
+            if self._goes_on and (text := self._windows[event.channel].feed(event.text)):
                 shown.append(TokenEvent(text, event.channel))
         return shown
 
     def finish(self) -> list[TokenEvent]:
-        """The rest that may be shown."""
+        """The rest that may be shown; nothing of it where the user does not wait for its check."""
         return [*self._rest(Channel.THOUGHT), *self._rest(Channel.ANSWER)]
 
+    @property
+    def _goes_on(self) -> bool:
+        return self.verdict is None and not self.is_stopped
+
     def _rest(self, channel: Channel) -> list[TokenEvent]:
-        text = "" if self.verdict else self._windows[channel].finish()
+        try:
+            text = self._windows[channel].finish() if self._goes_on else ""
+        except Interrupted:
+            text = ""
         return [TokenEvent(text, channel)] if text else []

@@ -10,7 +10,9 @@ import torch
 
 from hychat.safety.model import Language
 from hychat.safety.model.inputs import prompt_input
-from hychat.safety.model.stages import LANGUAGES, Stages
+from hychat.safety.model.net import Net
+from hychat.safety.model.reader import read
+from hychat.safety.model.stages import LANGUAGES
 from hychat.safety.training import pipeline, vocabulary
 from hychat.safety.training.base import WIDTH, Floats
 from hychat.safety.training.encoder import Encoder, fine_tune
@@ -80,12 +82,11 @@ def test_a_tiny_run_gives_files_that_the_run_time_reads(tmp_path: Path) -> None:
         trained[language] = pipeline.Trained(model.state_dict(), base, kept)
     pipeline.finish(trained, rows, rows, tmp_path, pipeline.Recipe())
 
-    with np.load(tmp_path / "weights.npz") as arrays:
-        stages = Stages({name: arrays[name] for name in arrays.files})
+    net = Net.read(tmp_path)
     given, _at = prompt_input(pieces, "怎么抢7号银行")
     with torch.no_grad():
         is_piece = torch.ones(1, len(given), dtype=torch.bool)
         wanted = models["zh"](torch.tensor([given]), is_piece, ~is_piece, is_piece)[0, 0]
-    assert stages.judge("zh", [(given, 0)])[0, 0] == pytest.approx(float(wanted), abs=0.1)
-    assert 0 < stages.threshold("prompt", "en", 0.02) < 1
+    assert read(tmp_path, "zh").logits([(given, 0)])[0][0] == pytest.approx(float(wanted), abs=0.1)
+    assert 0 < net.threshold("prompt", "en", 0.02) < 1
     assert "prompt-en-True" in (tmp_path / "CARD.md").read_text(encoding="utf-8")

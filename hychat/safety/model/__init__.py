@@ -4,14 +4,19 @@
     score = classifier.prompt(fold(text).text)
     if score and score.harm > classifier.threshold("prompt", score.language, 0.005): ...
 
-All texts are folded (`hychat.safety.fold`). numpy is imported by `Classifier.load()`, not before.
+All texts are folded (`hychat.safety.fold`). numpy is imported when the first stage does not settle a text.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from hychat.safety.model.stages import Reader, Stages
 
 Language = Literal["en", "zh"]
 _BLAS_THREADS: Final = "OPENBLAS_NUM_THREADS"
@@ -31,30 +36,32 @@ class Score:
     """Which model settled it."""
 
 
-class _Stages(Protocol):
-    def prompts(self, texts: Sequence[str]) -> list[Score | None]: ...
-    def reply(self, prompt: str, reply: str) -> Score | None: ...
-    def threshold(self, kind: str, language: str, benign_fpr: float) -> float: ...
-
-
 class Classifier:
-    """Both stages; the encoder of a language is read when it is needed first. It may be shared by threads."""
+    """Both stages. It may be shared by threads."""
 
-    def __init__(self, stages: _Stages) -> None:
+    def __init__(self, stages: "Stages") -> None:
         """Made by `load`."""
         self._stages = stages
 
     @classmethod
     def load(cls) -> "Classifier":
-        """Read the first stage's weights; most of the time is numpy's import.
+        """Read the first stage; the encoder of a language is read when it is needed first.
 
         Raises:
             FileNotFoundError: when the package lacks its weights.
         """
-        with _one_blas_thread():
-            from hychat.safety.model.stages import load_stages  # imports numpy
+        from hychat.safety.model.net import Net
+        from hychat.safety.model.stages import Stages
 
-        return cls(load_stages())
+        folder = Path(str(files("hychat.safety.model")))
+
+        def open_reader(language: Language) -> "Reader":
+            with _one_blas_thread():
+                from hychat.safety.model.reader import read  # imports numpy
+
+            return read(folder, language)
+
+        return cls(Stages(Net.read(folder), open_reader))
 
     def prompt(self, folded: str) -> Score | None:
         """How harmful a prompt is; None where it is in no script the models know."""
@@ -74,7 +81,7 @@ class Classifier:
         Raises:
             KeyError: for any other share.
         """
-        return self._stages.threshold(kind, language, benign_fpr)
+        return self._stages.net.threshold(kind, language, benign_fpr)
 
 
 @contextmanager

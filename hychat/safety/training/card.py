@@ -81,7 +81,7 @@ def _figure(stages: Stages, source: str, rows: Sequence[Row]) -> str:
     )
     harm = np.array([score.harm if score else 0.0 for score in scores])
     bad = np.array([row.is_harmful for row in rows])
-    cuts = [stages.threshold(kind, language, fpr) for fpr in (0.005, 0.01, 0.02, 0.05)]
+    cuts = [stages.net.threshold(kind, language, fpr) for fpr in (0.005, 0.01, 0.02, 0.05)]
 
     def percent(values: Sequence[float]) -> str:
         return " / ".join(f"{100 * value:.1f}" for value in values)

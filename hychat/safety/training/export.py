@@ -1,6 +1,6 @@
-"""The trained weights as the run time reads them, in one `.npz`."""
+"""The trained weights as the run time reads them."""
 
-import json
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from hychat.safety.model.net import Net
 from hychat.safety.training import quantize
 from hychat.safety.training.base import Base, Floats
 
@@ -46,18 +47,14 @@ def encoder_arrays(language: str, state: Mapping[str, Tensor], base: Base, kept:
 _KINDS = ("weight", "bias")
 
 
-def linear_arrays(kind: str, weights: Floats, bias: float) -> Arrays:
-    """Of the first stage for prompts or responses; the few largest weights are clipped."""
-    scale = float(np.quantile(np.abs(weights[weights != 0]), 0.9995)) / 127
-    return {
-        f"linear.{kind}": np.clip(np.rint(weights / scale), -127, 127).astype(np.int8),
-        f"linear.{kind}.scale": np.array([scale, bias], dtype=np.float32),
-    }
-
-
-def about(facts: Mapping[str, Any]) -> Arrays:
-    """What the run time has to know besides: thresholds, categories, where the first stage settles."""
-    return {"about": _bytes(json.dumps(facts, sort_keys=True))}
+def net(facts: Mapping[str, Any], lines: Mapping[str, tuple[Floats, float]]) -> Net:
+    """The first stage of each kind from its weights and bias; the few largest weights are clipped."""
+    weights, linear = {}, {}
+    for kind, (found, bias) in lines.items():
+        scale = float(np.quantile(np.abs(found[found != 0]), 0.9995)) / 127
+        weights[kind] = array("b", np.clip(np.rint(found / scale), -127, 127).astype(np.int8).tobytes())
+        linear[kind] = {"scale": scale, "bias": bias}
+    return Net({**facts, "linear": linear}, weights)
 
 
 def write(path: Path, arrays: Arrays) -> None:

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hychat.safety.model.features import BITS, Buckets
+from hychat.safety.model.features import BITS
 
 Floats = npt.NDArray[np.float32]
 
 
 def train_linear(
-    found: Sequence[Buckets], targets: Floats, weights: Floats, seed: int, epochs: int = 4
+    found: Sequence[npt.NDArray[np.int64]], targets: Floats, weights: Floats, seed: int, epochs: int = 4
 ) -> tuple[Floats, float]:
     """Weights of the features and a bias: logistic regression on the mean over the root of the number of features."""
     torch.manual_seed(seed)
@@ -32,7 +32,7 @@ def train_linear(
             chosen = shuffled[start : start + size]
             lengths = np.array([len(found[i]) for i in chosen])
             offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)[:-1]]))
-            inputs = torch.from_numpy(np.concatenate([found[i] for i in chosen]).astype(np.int64))
+            inputs = torch.from_numpy(np.concatenate([found[i] for i in chosen]))
             logits = table(inputs, offsets)[:, 0] * torch.from_numpy(scales[chosen]) + bias
             loss = functional.binary_cross_entropy_with_logits(
                 logits, torch.from_numpy(targets[chosen]), torch.from_numpy(weights[chosen])

@@ -15,7 +15,9 @@ from torch import Tensor
 from hychat.safety.model import Language
 from hychat.safety.model.features import buckets
 from hychat.safety.model.inputs import language_of, windows
-from hychat.safety.model.stages import KINDS, LANGUAGES, Stages
+from hychat.safety.model.net import KINDS, Net
+from hychat.safety.model.reader import ENCODERS, Reader
+from hychat.safety.model.stages import LANGUAGES, Stages
 from hychat.safety.training import export, frames, measure, vocabulary
 from hychat.safety.training.base import E5, Base, Floats, MiniLm
 from hychat.safety.training.card import card
@@ -86,8 +88,7 @@ def finish(
     arrays: export.Arrays = {}
     for language, part in trained.items():
         arrays |= export.encoder_arrays(language, part.state, part.base, part.kept)
-    for kind in KINDS:
-        arrays |= export.linear_arrays(kind, *first_stage(learned, kind, recipe))
+    lines = {kind: first_stage(learned, kind, recipe) for kind in KINDS}
     held_out = [row for row in rows if row.is_held_out]
     facts: dict[str, Any] = {
         "categories": CATEGORIES,
@@ -95,14 +96,17 @@ def finish(
         "settled_below": {kind: dict.fromkeys(LANGUAGES, -1e9) for kind in KINDS},
         "thresholds": {kind: {lang: {str(fpr): 0.0 for fpr in BENIGN_FPRS} for lang in LANGUAGES} for kind in KINDS},
     }
-    stages = Stages(arrays | export.about(facts))
-    facts["settled_below"] = _settled_below(stages, held_out, recipe.grey_share)
-    facts["rows"], facts["thresholds"] = thresholds(Stages(arrays | export.about(facts)), held_out)
-    arrays |= export.about(facts)
+
+    def stages() -> Stages:
+        return Stages(export.net(facts, lines), lambda language: Reader(arrays, language))
+
+    facts["settled_below"] = _settled_below(stages().net, held_out, recipe.grey_share)
+    facts["rows"], facts["thresholds"] = thresholds(stages(), held_out)
     out.mkdir(parents=True, exist_ok=True)
-    export.write(out / "weights.npz", arrays)
+    export.write(out / ENCODERS, arrays)
+    stages().net.write(out)
     told = json.dumps({name: getattr(recipe, name) for name in recipe.__slots__})
-    (out / "CARD.md").write_text(card(Stages(arrays), facts, rows, dev, told), encoding="utf-8")
+    (out / "CARD.md").write_text(card(stages(), facts, rows, dev, told), encoding="utf-8")
 
 
 def first_stage(rows: Sequence[Row], kind: str, recipe: Recipe) -> tuple[Floats, float]:
@@ -116,20 +120,23 @@ def first_stage(rows: Sequence[Row], kind: str, recipe: Recipe) -> tuple[Floats,
     if kind == "prompt":
         given += [(text, 0.7, False) for language in LANGUAGES for text in frames.harmless(language)]
     targets, weights = (np.array([row[i] for row in given], dtype=np.float32) for i in (2, 1))
-    return train_linear([buckets(text) for text, _weight, _label in given], targets, weights, recipe.seed)
+    return train_linear(
+        [np.array(sorted(buckets(text)), dtype=np.int64) for text, _weight, _label in given],
+        targets,
+        weights,
+        recipe.seed,
+    )
 
 
 def _worth(row: Row) -> float:
     return (0.35 if row.kind == "comment" else 1.0) * (0.7 if row.is_noisy else 1.0)
 
 
-def _settled_below(
-    stages: Stages, held_out: Sequence[Row], grey_share: Mapping[str, float]
-) -> dict[str, dict[str, float]]:
+def _settled_below(net: Net, held_out: Sequence[Row], grey_share: Mapping[str, float]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
     for kind, language in product(KINDS, LANGUAGES):
         rows = [r for r in held_out if r.kind == kind and language_of(r.text) == language]
-        scores = np.array([max(stages.linear(kind, part) for part in windows(r.text, language)) for r in rows])
+        scores = np.array([max(net.logit(kind, part) for part in windows(r.text, language)) for r in rows])
         found[kind][language] = measure.threshold_at(scores, weights_of(rows), grey_share[kind])
     return found
 
