@@ -68,7 +68,7 @@ class EchoEngine:
         self._pause_seconds = 1 / tokens_per_second if tokens_per_second else 0.0
         self._builder = EchoBuilder(can_think)
         defaults = GenerationSettings(temperature=0.7, seed=0)
-        self._model = LoadedModel(name, self._builder, context_tokens, defaults, metadata)
+        self._model = LoadedModel(name, self._builder, context_tokens, defaults, metadata=metadata)
         self.prompts: list[Prompt] = []
         """Every prompt it was asked, oldest first."""
         self.settings: list[GenerationSettings] = []

@@ -9,13 +9,13 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from hychat.engine import wire
 
 if TYPE_CHECKING:
-    from hychat.engine.llama.model import Model
+    from hychat.engine.llama.model import Model, SegmentList
     from hychat.engine.llama.scheduler import Scheduler, Send
 
 _LOG_BYTES_LIMIT: Final = 1 << 20
@@ -82,6 +82,7 @@ class Host:
         _redirect_output(load.log_file)
         from hychat.engine.llama.model import LogTail, Model, ModelLoadError
         from hychat.engine.llama.scheduler import Scheduler
+        from hychat.engine.llama.sequence import ProjectorLoadError
         from hychat.engine.llama.threads import default_threads
 
         log = LogTail()
@@ -98,14 +99,20 @@ class Host:
             self._send(wire.Failed(load.request, failure, reason, []))
             return None
         threads = load.threads or default_threads()
-        self._scheduler = Scheduler(
-            model,
-            self._send,
-            context_tokens=load.context_tokens,
-            slots=load.slots,
-            threads=threads,
-            adapt_threads=load.threads is None,
-        )
+        try:
+            self._scheduler = Scheduler(
+                model,
+                self._send,
+                context_tokens=load.context_tokens,
+                slots=load.slots,
+                threads=threads,
+                adapt_threads=load.threads is None,
+                projector=load.projector,
+            )
+        except ProjectorLoadError as error:
+            reason = log.last_error() or str(error)
+            self._send(wire.Failed(load.request, wire.Failure.PROJECTOR, reason, []))
+            return None
         self._send(wire.Loaded(load.request, {**model.metadata(), "threads": str(threads)}))
         return Service(model, self._scheduler, threads, self._send)
 
@@ -143,7 +150,7 @@ class Service:
         """Do what a frame asks; what takes long is only begun, and done by the scheduler's steps."""
         match frame:
             case wire.Count(request, prompts):
-                self._send(wire.Counted(request, [self.scheduler.count(prompt) for prompt in prompts]))
+                self._count(request, prompts)
             case wire.Generate():
                 self.scheduler.submit(frame)
             case wire.Cancel(request):
@@ -156,6 +163,14 @@ class Service:
                 self._bench(frame)
             case _:
                 raise AssertionError(frame)
+
+    def _count(self, request: int, prompts: "Iterable[SegmentList]") -> None:
+        from hychat.engine.llama.sequence import PictureUnreadable
+
+        try:
+            self._send(wire.Counted(request, [self.scheduler.count(prompt) for prompt in prompts]))
+        except PictureUnreadable:
+            self._send(wire.Failed(request, wire.Failure.PICTURE, "", []))
 
     def _load_state(self, frame: wire.LoadState) -> None:
         from hychat.engine.llama.context import ContextTooLarge

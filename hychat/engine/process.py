@@ -6,9 +6,11 @@ request starts a new child and loads the model again.
 
 import signal
 import threading
+from binascii import b2a_base64
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, TypeVar
 
 from hychat.domain.cancel import CancelToken
@@ -17,17 +19,14 @@ from hychat.domain.errors import (
     HychatError,
     Interrupted,
     ModelDamaged,
-    ModelTooLarge,
-    ModelUnusable,
-    PromptTooLong,
-    SchemaError,
 )
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
 from hychat.engine import wire
 from hychat.engine.audit import AuditVerdict, audit
 from hychat.engine.child import Child, Inbox
-from hychat.engine.gguf import read_header, split_bytes
+from hychat.engine.failures import error_of
+from hychat.engine.gguf import GgufHeader, read_header, split_bytes
 from hychat.engine.greeting import offload_devices
 from hychat.engine.memory import machine_memory
 from hychat.engine.plan import LoadPlan, plan
@@ -53,6 +52,8 @@ class EngineOptions:
     path: str
     name: str
     """What the user calls the model."""
+    projector: str | None = None
+    """The file that lets it see."""
     context_tokens: int | None = None
     """The most the user wants; None: as the header, the machine and good sense allow."""
     threads: int | None = None
@@ -132,7 +133,7 @@ class EngineProcess:
             total_memory_bytes=memory.total,
             devices=devices,
             context_tokens_wanted=options.context_tokens,
-            model_bytes=header.file_bytes if header.split_count == 1 else split_bytes(header),
+            model_bytes=_file_bytes(header, options.projector),
         )
         child.watch_log(options.log_file)
         metadata = yield from self._load_in_child(child, verdict, made, builder, cancel)
@@ -141,6 +142,7 @@ class EngineProcess:
             builder=builder,
             context_tokens=made.context_tokens,
             defaults=options.defaults.over(header.sampling_defaults).over(_FALLBACK),
+            can_see=options.projector is not None,
             metadata={
                 **metadata,
                 "devices": ", ".join(device.description for device in devices) or "CPU",
@@ -163,6 +165,7 @@ class EngineProcess:
                     threads=options.threads,
                     slots=options.slots,
                     overrides=dict(verdict.overrides),
+                    projector=options.projector,
                 )
             )
             try:
@@ -185,7 +188,7 @@ class EngineProcess:
                 case wire.Loaded():
                     return reply.metadata
                 case wire.Failed():
-                    raise self._error_of(reply)
+                    raise error_of(reply, self._options)
                 case None if cancel.is_set:
                     raise Interrupted(_("Stopped."))
                 case _:
@@ -249,7 +252,7 @@ class EngineProcess:
                     yield Done(StopReason(reply.stop), _usage(reply.usage))
                     return
                 case wire.Failed():
-                    raise self._error_of(reply)
+                    raise error_of(reply, self._options)
                 case None if cancel.is_set and child.is_alive and not is_told:
                     is_told = True
                     child.send(wire.Cancel(number))
@@ -288,29 +291,7 @@ class EngineProcess:
     def _expect(self, child: Child, reply: wire.Reply | None, kind: type[_Wanted]) -> _Wanted:
         if isinstance(reply, kind):
             return reply
-        raise self._error_of(reply) if isinstance(reply, wire.Failed) else child.ended()
-
-    def _error_of(self, failed: wire.Failed) -> HychatError:
-        """The error a user reads for a failure of the child."""
-        path = self._options.path
-        match failed.failure:
-            case wire.Failure.TOO_LONG:
-                prompt_tokens, context_tokens = failed.figures
-                return PromptTooLong(prompt_tokens, context_tokens)
-            case wire.Failure.GRAMMAR:
-                return SchemaError(_("llama.cpp does not accept the grammar made from the schema."))
-            case wire.Failure.MEMORY:
-                return ModelTooLarge(
-                    _("There is not enough memory for {path} and its context.").format(path=path),
-                    hint=_("Set a smaller context (hychat config set context_tokens 2048) or take a smaller model."),
-                )
-            case wire.Failure.MODEL:
-                return ModelUnusable(
-                    _("llama.cpp cannot load {path}: {reason}").format(path=path, reason=failed.detail or "?"),
-                    hint=_("Fetch the file again, or look for a llama-cpp-python that knows this model."),
-                )
-            case _:
-                return EngineError(_("The engine could not go on: {reason}").format(reason=failed.detail))
+        raise error_of(reply, self._options) if isinstance(reply, wire.Failed) else child.ended()
 
     def close(self) -> None:
         """End the engine; a second call does nothing. Requests that still run end with an error."""
@@ -343,8 +324,19 @@ def _sampling(settings: GenerationSettings) -> wire.Sampling:
     )
 
 
+def _file_bytes(header: GgufHeader, projector: str | None) -> int:
+    """Of all that is loaded."""
+    model = header.file_bytes if header.split_count == 1 else split_bytes(header)
+    return model + (Path(projector).stat().st_size if projector else 0)
+
+
 def _segments(prompt: Prompt) -> list[list[object]]:
-    return [[segment.text, segment.is_control] for segment in prompt]
+    return [
+        [b2a_base64(segment.picture, newline=False).decode("ascii"), None]
+        if segment.picture
+        else [segment.text, segment.is_control]
+        for segment in prompt
+    ]
 
 
 def _usage(figures: Sequence[float]) -> Usage:

@@ -47,6 +47,8 @@ class LoadedModel:
     context_tokens: int
     """The most tokens that a prompt and its answer may have together."""
     defaults: GenerationSettings
+    can_see: bool = False
+    """Whether a prompt may hold pictures."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What the engine reports of itself: description, parameters, devices, offloaded layers, threads."""
 

@@ -22,6 +22,8 @@ class Failure(StrEnum):
 
     UNAVAILABLE = "unavailable"  # llama.cpp's library cannot be loaded
     MODEL = "model"  # the model file cannot be loaded
+    PROJECTOR = "projector"  # the projector cannot, or is another model's
+    PICTURE = "picture"  # a picture cannot be read
     MEMORY = "memory"  # not enough memory for the model or its context
     TOO_LONG = "too_long"  # figures: prompt tokens, context tokens
     GRAMMAR = "grammar"
@@ -66,6 +68,8 @@ class Load(NamedTuple):
     """Most requests that run at once."""
     overrides: dict[str, int]
     """GGUF metadata to replace, by key."""
+    projector: str | None = None
+    """The file that lets the model see."""
 
 
 class Count(NamedTuple):
@@ -73,7 +77,7 @@ class Count(NamedTuple):
 
     request: int
     prompts: list[list[list[Any]]]
-    """Prompts of segments, each `[text, is_control]`."""
+    """Prompts of segments, each `[text, is_control]`, or `[file, None]` for a picture: a PNG or JPEG in base64."""
 
 
 class Generate(NamedTuple):

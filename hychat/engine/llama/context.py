@@ -50,6 +50,11 @@ class AbortFlag:
         """Stop the step that runs."""
         self._buffer[0] = b"x"
 
+    @property
+    def is_set(self) -> bool:
+        """Whether a step shall stop."""
+        return self._buffer[0] != b"\0"
+
     def clear(self) -> None:
         """Let the next step run."""
         self._buffer[0] = b"\0"

@@ -3,9 +3,9 @@
 import ctypes
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hychat.engine.llama.bindings import lib
 
@@ -19,6 +19,9 @@ _THOUGHT_TAG: Final = re.compile(rb"</?(think|answer)(:opensource)?>")
 """Tags that some vocabularies hold as one control token; the thought parser needs to see them."""
 
 SegmentList = Iterable[tuple[str, bool] | list[Any]]
+
+
+_Item = TypeVar("_Item")
 
 
 class ModelLoadError(Exception):
@@ -158,11 +161,11 @@ class Model:
                 return buffer[:count]
             capacity = -count
 
-    def with_bos(self, tokens: list[int]) -> list[int]:
+    def with_bos(self, tokens: Sequence[int | _Item]) -> list[int | _Item]:
         """The prompt with the BOS token that its vocabulary asks for, where the template did not write it."""
         bos: int = lib.llama_vocab_bos(self.vocab)
         needs_bos = lib.llama_vocab_get_add_bos(self.vocab) and bos >= 0 and tokens[:1] != [bos]
-        return [bos, *tokens] if needs_bos else tokens
+        return [bos, *tokens] if needs_bos else [*tokens]
 
     def piece(self, token: int) -> bytes:
         """The bytes a token stands for; nothing for a control token, but for the tags of thoughts."""
@@ -202,6 +205,11 @@ class Model:
     def keeps_every_position(self) -> bool:
         """Whether the KV cache can be cut and shared at any position; recurrent models keep one state a sequence."""
         return not (lib.llama_model_is_recurrent(self._handle) or lib.llama_model_is_hybrid(self._handle))
+
+    @property
+    def embedding_width(self) -> int:
+        """Floats that stand for a token of a picture."""
+        return int(lib.llama_model_n_embd_inp(self._handle))
 
     @property
     def trained_context_tokens(self) -> int:

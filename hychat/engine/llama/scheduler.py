@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from resource import RUSAGE_SELF, getrusage
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hychat.engine import wire
 from hychat.engine.llama.context import (
@@ -25,8 +25,12 @@ from hychat.engine.llama.detokenizer import Detokenizer
 from hychat.engine.llama.loops import LoopDetector
 from hychat.engine.llama.model import Model, SegmentList
 from hychat.engine.llama.sampler import GrammarRejected, GrammarStuck, Sampler, sampler_for
+from hychat.engine.llama.sequence import Chunk, PictureUnreadable, Placed, Sequence
 from hychat.engine.llama.slots import Slot, SlotCache
 from hychat.engine.llama.threads import ThreadGovernor, thread_counts
+
+if TYPE_CHECKING:
+    from hychat.engine.llama.vision import Vision
 
 _ANSWER_RESERVE_TOKENS: Final = 512
 """Room made for an answer of unknown length; the context grows when it is used up."""
@@ -44,8 +48,8 @@ class _Answer:
     """One request."""
 
     request: int
-    sequence: list[int]
-    """The prompt's tokens, then the answer's."""
+    sequence: Sequence
+    """The prompt, then the answer."""
     prompt_tokens: int
     sampling: wire.Sampling
     sampler: Sampler
@@ -67,7 +71,7 @@ class _Answer:
     @property
     def generated_tokens(self) -> int:
         """Tokens written so far."""
-        return len(self.sequence) - self.prompt_tokens
+        return len(self.sequence.tokens) - self.prompt_tokens
 
     @property
     def need(self) -> int:
@@ -91,14 +95,28 @@ class Scheduler:
     """Runs every open request of one model, a batch at a time. One thread owns it; `interrupt` may come from another."""
 
     def __init__(  # noqa: PLR0913 - each is one choice of `Load`
-        self, model: Model, send: Send, *, context_tokens: int, slots: int, threads: int, adapt_threads: bool
+        self,
+        model: Model,
+        send: Send,
+        *,
+        context_tokens: int,
+        slots: int,
+        threads: int,
+        adapt_threads: bool,
+        projector: str | None = None,
     ) -> None:
+        """With a `projector` the model sees.
+
+        Raises:
+            ProjectorLoadError: That file is none, or another model's.
+        """
         self._model = model
         self._send = send
         self._limit = context_tokens
         self._abort = AbortFlag()
         self._threads = threads
         self._governor = ThreadGovernor(thread_counts(threads) if adapt_threads else (threads,))
+        self._vision = _open_vision(model, projector, threads, self._abort) if projector else None
         self._cache = SlotCache(model, slots=slots, limit_tokens=context_tokens, threads=threads, abort=self._abort)
         self._waiting: deque[_Answer] = deque()
         self._running: dict[Slot, _Answer] = {}
@@ -129,15 +147,20 @@ class Scheduler:
             self._finish(slot, "cancelled")
 
     def count(self, prompt: SegmentList) -> int:
-        """Tokens of a prompt."""
-        return len(self._tokenize(prompt))
+        """Tokens of a prompt. Raises PictureUnreadable."""
+        return len(self._tokenize(prompt).tokens)
 
     def submit(self, request: wire.Generate) -> None:
         """Take a request; it is answered by the steps that follow."""
         arrived = time.perf_counter()
-        prompt = self._tokenize(request.prompt)
-        if not prompt or len(prompt) >= self._limit:
-            figures = [len(prompt), self._limit]
+        try:
+            prompt = self._tokenize(request.prompt)
+        except PictureUnreadable:
+            self._send(wire.Failed(request.request, wire.Failure.PICTURE, "", []))
+            return
+        length = len(prompt.tokens)
+        if not length or length >= self._limit:
+            figures = [length, self._limit]
             self._send(wire.Failed(request.request, wire.Failure.TOO_LONG, "", figures))
             return
         try:
@@ -145,11 +168,12 @@ class Scheduler:
         except GrammarRejected:
             self._send(wire.Failed(request.request, wire.Failure.GRAMMAR, "", []))
             return
-        self._waiting.append(_Answer(request.request, prompt, len(prompt), request.sampling, sampler, arrived))
+        self._waiting.append(_Answer(request.request, prompt, length, request.sampling, sampler, arrived))
 
     def step(self) -> None:
         """Start what can start, run one batch, and tell what came of it."""
         self._admit()
+        self._look()
         batch = self._batch()
         if batch:
             self._run(batch)
@@ -173,13 +197,24 @@ class Scheduler:
 
     # Requests in and out of slots
 
-    def _tokenize(self, prompt: SegmentList) -> list[int]:
-        """Token ids; an answer of this process keeps the ids it was written with, which text alone may not give again."""
-        tokens: list[int] = []
+    def _tokenize(self, prompt: SegmentList) -> Sequence:
+        """Tokens and pictures; an answer of this process keeps the ids it was written with, which text alone may not give.
+
+        Raises:
+            PictureUnreadable: There is a picture that cannot be read, or none can.
+        """
+        items: list[int | Chunk] = []
+        pictures = 0
         for text, is_control in prompt:
+            if is_control is None:
+                if self._vision is None:
+                    raise PictureUnreadable
+                items += self._vision.items(text, pictures)
+                pictures += 1
+                continue
             written = None if is_control else self._tokens_of_answer.get(text)
-            tokens += written if written is not None else self._model.tokenize([(text, is_control)])
-        return self._model.with_bos(tokens)
+            items += written if written is not None else self._model.tokenize([(text, is_control)])
+        return Sequence.of(self._model.with_bos(items))
 
     def _admit(self) -> None:
         while self._waiting and self._cache.has_free_slot and self._has_room(self._waiting[0]):
@@ -203,17 +238,57 @@ class Scheduler:
 
     # One step
 
+    def _look(self) -> None:
+        """Let one request read its next picture, where that is what comes next."""
+        for slot, answer in self._running.items():
+            placed = answer.sequence.chunk_at(len(slot.tokens)) if answer.sequence.placed else None
+            if placed is not None:
+                self._tell_texts()
+                self._read_picture(slot, answer, placed)
+                return
+
+    def _read_picture(self, slot: Slot, answer: _Answer, placed: Placed) -> None:
+        assert self._vision is not None  # noqa: S101 - only it makes chunks
+        size, chunk = len(placed.chunk.ids), placed.chunk
+
+        def tell(share: float) -> None:
+            self._send(wire.Prefill(answer.request, placed.start + int(share * (size - 1)), answer.prompt_tokens))
+
+        context = self._cache.context
+        context.set_threads(self._threads)
+        try:
+            self._vision.encode(chunk, tell)
+            self._vision.read(context, slot.sequence, chunk, answer.sequence.position(placed.start))
+        except DecodeAborted:
+            self._cache.roll_back(slot, answer.sequence)
+            return
+        except CacheFull:
+            self._cache.roll_back(slot, answer.sequence)
+            if not self._cache.make_room():
+                self._finish(slot, "length")
+            return
+        except DecodeFailed as error:
+            self._fail_running(str(error))
+            return
+        slot.tokens += chunk.ids
+        tell(1.0)
+
     def _batch(self) -> dict[Slot, Entry]:
         """The next batch: a token of every request that writes, then as much of the prompts as there is room for."""
-        unread = [(len(answer.sequence) - len(slot.tokens), slot) for slot, answer in self._running.items()]
+        unread = [
+            (answer.sequence.text_end(len(slot.tokens)) - len(slot.tokens), slot)
+            for slot, answer in self._running.items()
+        ]
         unread.sort(key=lambda pair: pair[0])
         batch: dict[Slot, Entry] = {}
         room = self._chunk_tokens
         for left, slot in unread:
             start, length = len(slot.tokens), min(left, room)
             if length:
-                tokens = self._running[slot].sequence[start : start + length]
-                batch[slot] = Entry(slot.sequence, start, tokens, length == left)
+                sequence = self._running[slot].sequence
+                tokens = sequence.tokens[start : start + length]
+                is_end = start + length == len(sequence.tokens)
+                batch[slot] = Entry(slot.sequence, sequence.position(start), tokens, is_end)
                 room -= length
         return batch
 
@@ -221,15 +296,14 @@ class Scheduler:
         context, tokens = self._cache.context, sum(len(entry.tokens) for entry in batch.values())
         is_decode = tokens == len(batch)
         if not is_decode:  # may take seconds
-            for answer in self._running.values():
-                self._tell_text(answer)
+            self._tell_texts()
         context.set_threads(self._governor.threads if is_decode else self._threads)
         started, preemptions = time.perf_counter(), getrusage(RUSAGE_SELF).ru_nivcsw
         try:
             context.decode([*batch.values()])
         except DecodeAborted:
             for slot in batch:
-                self._cache.roll_back(slot)
+                self._cache.roll_back(slot, self._running[slot].sequence)
             return
         except CacheFull:
             if not self._cache.make_room():
@@ -269,7 +343,7 @@ class Scheduler:
             self._finish(slot, "complete")
             return
         answer.last_token = now
-        answer.sequence.append(token)
+        answer.sequence.tokens.append(token)
         answer.untold += answer.detokenizer.feed(self._model.piece(token))
         if answer.detokenizer.is_whole:
             answer.whole_tokens = answer.generated_tokens
@@ -277,10 +351,14 @@ class Scheduler:
             self._tell_text(answer)
         if answer.sampling.grammar is None and answer.loops.feed(token):
             self._finish(slot, "loop")
-        elif answer.generated_tokens == answer.sampling.max_tokens or len(answer.sequence) >= self._limit:
+        elif answer.generated_tokens == answer.sampling.max_tokens or len(answer.sequence.tokens) >= self._limit:
             self._finish(slot, "length")
 
     # Replies
+
+    def _tell_texts(self) -> None:
+        for answer in self._running.values():
+            self._tell_text(answer)
 
     def _tell_text(self, answer: _Answer) -> None:
         if answer.untold:
@@ -303,7 +381,7 @@ class Scheduler:
     def _remember(self, answer: _Answer) -> None:
         """Keep the token ids of an answer's text, unless there are some among them that stand for no text."""
         text = "".join(answer.text)
-        tokens = answer.sequence[answer.prompt_tokens : answer.prompt_tokens + answer.whole_tokens]
+        tokens = answer.sequence.tokens[answer.prompt_tokens : answer.prompt_tokens + answer.whole_tokens]
         if text and all(self._model.is_text(token) for token in tokens):
             self._tokens_of_answer[text] = tokens
             self._tokens_of_answer.move_to_end(text)
@@ -324,6 +402,12 @@ class Scheduler:
             answer = self._end(slot)
             self._cache.clear(slot)
             self._fail(answer, wire.Failure.DECODE, detail)
+
+
+def _open_vision(model: Model, projector: str, threads: int, abort: AbortFlag) -> "Vision":
+    from hychat.engine.llama.vision import Vision  # its bindings take 5 ms, and few models see
+
+    return Vision(model, projector, threads=threads, abort=abort)
 
 
 def _chunk_tokens(seconds_per_token: float) -> int:

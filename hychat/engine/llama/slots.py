@@ -12,6 +12,7 @@ from typing import Final
 
 from hychat.engine.llama.context import AbortFlag, Context, ContextTooLarge, tokens_in_state
 from hychat.engine.llama.model import Model
+from hychat.engine.llama.sequence import Sequence
 
 _CONTEXT_STEP_TOKENS: Final = 256
 _KEPT_SHARE: Final = 0.9
@@ -61,22 +62,23 @@ class SlotCache:
 
     # Slots
 
-    def take(self, prompt: list[int], request: int) -> Slot:
+    def take(self, prompt: Sequence, request: int) -> Slot:
         """A free slot that already holds as much of the prompt's start as the cache knows, but never its last token.
 
         The logits of the last token are needed, so it is always read.
         """
         known, richest = max(
-            ((_common_prefix(slot.tokens, prompt[:-1]), slot) for slot in self._slots), key=lambda pair: pair[0]
+            ((_common_prefix(slot.tokens, prompt.tokens[:-1]), slot) for slot in self._slots), key=lambda pair: pair[0]
         )
+        known = prompt.whole(known)
         slot = self._place(richest, known)
         if slot is richest:
-            self._cut(slot, known)
+            self._cut(slot, prompt, known)
         else:
             self.clear(slot)
             if known and self._model.keeps_every_position:
-                self.context.share(richest.sequence, slot.sequence, known)
-                slot.tokens = prompt[:known]
+                self.context.share(richest.sequence, slot.sequence, prompt.position(known))
+                slot.tokens = prompt.tokens[:known]
         slot.is_free, slot.request = False, request
         return slot
 
@@ -92,9 +94,9 @@ class SlotCache:
         slot.is_free = True
         slot.last_used = time.perf_counter()
 
-    def roll_back(self, slot: Slot) -> None:
+    def roll_back(self, slot: Slot, read: Sequence) -> None:
         """Remove what an aborted step left; all, where the model's memory cannot be cut."""
-        if not self.context.forget(slot.sequence, len(slot.tokens)):
+        if not self.context.forget(slot.sequence, read.position(len(slot.tokens))):
             self.clear(slot)
 
     def clear(self, slot: Slot) -> None:
@@ -103,10 +105,10 @@ class SlotCache:
             self._context.forget_all(slot.sequence)
         slot.tokens = []
 
-    def _cut(self, slot: Slot, length: int) -> None:
+    def _cut(self, slot: Slot, prompt: Sequence, length: int) -> None:
         """Forget a slot's tokens from `length` on; all of them where the model's memory cannot be cut."""
         if length < len(slot.tokens):
-            if length and self.context.forget(slot.sequence, length):
+            if length and self.context.forget(slot.sequence, prompt.position(length)):
                 slot.tokens = slot.tokens[:length]
             else:
                 self.clear(slot)

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from hychat.domain.errors import ModelRefused
-from hychat.engine.prompt.segments import ChatTurn, Prompt, Segment, alternating, control, joined, plain
+from hychat.engine.prompt.segments import ChatTurn, Prompt, Segment, alternating, control, joined, plain, seen
 from hychat.messages import _
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PROBE: Final = (ChatTurn(is_user=True, text="?"),)
 _REASON_LENGTH_SHOWN: Final = 200
+_Turn = tuple[str, list[Segment]]
+"""Who speaks, and what of."""
 
 
 class JinjaBuilder:
@@ -77,11 +79,11 @@ class JinjaBuilder:
         except TemplateFault as fault:
             raise _refused(_unusable(fault)) from fault
 
-    def _prompt(self, turns: Sequence[tuple[str, str]], *, has_parts: bool, think: bool) -> Prompt:
+    def _prompt(self, turns: Sequence[_Turn], *, has_parts: bool, think: bool) -> Prompt:
         marks = _Marks()
         messages = []
-        for role, text in turns:
-            mark = marks.mark(text)
+        for role, contents in turns:
+            mark = "".join(map(marks.mark, contents))
             messages.append({"role": role, "content": [{"type": "text", "text": mark}] if has_parts else mark})
         return joined(marks.replaced(self._rendered(messages, think=think)))
 
@@ -122,11 +124,11 @@ class _Marks:
 
     def __init__(self) -> None:
         self._key = f"\ue000{int.from_bytes(os.urandom(8)):020}."  # nothing that a template would trim or translate
-        self._contents: list[str] = []
+        self._contents: list[Segment] = []
 
-    def mark(self, content: str) -> str:
+    def mark(self, content: Segment) -> str:
         """What a template is handed for a content; an empty one stays, because templates ask for that."""
-        if not content:
+        if not content.text and not content.picture:
             return ""
         self._contents.append(content)
         return f"{self._key}{len(self._contents) - 1:06}\ue000"
@@ -139,21 +141,26 @@ class _Marks:
             raise _Unfit(
                 _("The chat template in this model's file loses a message, or writes one twice or out of order.")
             )
-        for text, content in zip(controls[::2], (*self._contents, ""), strict=True):
+        for text, content in zip(controls[::2], (*self._contents, plain("")), strict=True):
             yield control(text)
-            yield plain(content)
+            yield content
 
 
-def _forms(system: str, turns: Sequence[ChatTurn]) -> Iterator[list[tuple[str, str]]]:
-    """Role and content of each message, first as it should be, then for templates that take no system message."""
-    messages = [("user" if turn.is_user else "assistant", turn.text) for turn in turns]
+def _forms(system: str, turns: Sequence[ChatTurn]) -> Iterator[list[_Turn]]:
+    """Role and contents of each message, first as it should be, then for templates that take no system message.
+
+    A picture is a content like a text: what stands around it is the projector's concern, not the template's.
+    """
+    messages: list[_Turn] = [
+        ("user" if turn.is_user else "assistant", [*map(seen, turn.pictures), plain(turn.text)]) for turn in turns
+    ]
     if not system.strip():
         yield messages
         return
-    yield [("system", system), *messages]
-    for place, (role, text) in enumerate(messages):
+    yield [("system", [plain(system)]), *messages]
+    for place, (role, contents) in enumerate(messages):
         if role == "user":
-            messages[place] = ("user", f"{system}\n\n{text}")
+            messages[place] = ("user", [*contents[:-1], plain(f"{system}\n\n{contents[-1].text}")])
             yield messages
             return
 

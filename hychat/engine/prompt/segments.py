@@ -1,4 +1,4 @@
-"""What a model reads: control text written by us and by the template, apart from text written by anyone else."""
+"""What a model reads: control text written by us and by the template, text written by anyone else, and pictures."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A run of prompt text of one trust."""
+    """A run of prompt text of one trust, or a picture."""
 
     text: str
     is_control: bool
     """Control text may hold special tokens (`parse_special=True`); in any other text they stay plain characters."""
+    picture: bytes = b""
+    """A PNG or JPEG file, in the place of text."""
 
 
 Prompt = tuple[Segment, ...]
@@ -24,6 +26,8 @@ class ChatTurn:
 
     is_user: bool
     text: str
+    pictures: tuple[bytes, ...] = ()
+    """PNG or JPEG files; they stand before the text. None comes to a builder of a model that cannot see."""
 
 
 class PromptBuilder(Protocol):
@@ -68,6 +72,11 @@ def plain(text: str) -> Segment:
     return Segment(text, is_control=False)
 
 
+def seen(picture: bytes) -> Segment:
+    """A picture."""
+    return Segment("", is_control=False, picture=picture)
+
+
 def begun(builder: PromptBuilder, thought: str, answer: str) -> Prompt:
     """What stands behind `render` so that the model goes on with what it has written; `think` is whether it has thought."""
     is_open = builder.starts_in_thought(think=bool(thought))
@@ -79,8 +88,14 @@ def begun(builder: PromptBuilder, thought: str, answer: str) -> Prompt:
 
 def joined(segments: Iterable[Segment]) -> Prompt:
     """The segments with empty ones left out and neighbours of one trust made one, as a tokenizer should see them."""
-    runs = groupby((segment for segment in segments if segment.text), key=lambda segment: segment.is_control)
-    return tuple(Segment("".join(segment.text for segment in run), is_control) for is_control, run in runs)
+    found: list[Segment] = []
+    for segment in segments:
+        last = found[-1] if found else None
+        if segment.text and last and not last.picture and last.is_control == segment.is_control:
+            found[-1] = Segment(last.text + segment.text, segment.is_control)
+        elif segment.text or segment.picture:
+            found.append(segment)
+    return tuple(found)
 
 
 def alternating(turns: Iterable[ChatTurn]) -> list[ChatTurn]:
@@ -88,5 +103,8 @@ def alternating(turns: Iterable[ChatTurn]) -> list[ChatTurn]:
 
     A turn that failed leaves a question without its answer, and no layout has a place for two questions in a row.
     """
-    runs = groupby(turns, key=lambda turn: turn.is_user)
-    return [ChatTurn(is_user, "\n\n".join(turn.text for turn in run)) for is_user, run in runs]
+    runs = ((is_user, [*run]) for is_user, run in groupby(turns, key=lambda turn: turn.is_user))
+    return [
+        ChatTurn(is_user, "\n\n".join(turn.text for turn in run), tuple(each for turn in run for each in turn.pictures))
+        for is_user, run in runs
+    ]
