@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hychat.catalogue.find import default_model_name, locate
+from hychat.catalogue.find import default_model_name, locate, projector_of
 from hychat.config.schema import Config
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
@@ -20,8 +21,10 @@ from hychat.history.states import KvStates
 from hychat.history.store import HistoryStore
 from hychat.paths import blocked_file, history_file, log_file, private_folder, states_folder, user_words_file
 from hychat.session.chat import ChatSession
+from hychat.session.eyes import MachineEyes, Onlooker
 
 if TYPE_CHECKING:
+    from hychat.engine.onlooker import EngineOnlooker
     from hychat.safety.guard import Guard, Layers
     from hychat.safety.guard_model import GuardModel
 
@@ -53,6 +56,7 @@ class Runtime:
         """The engine's, by the name it was asked for."""
         self._history: HistoryStore | None = None
         self._ruler: GuardModel | None = None
+        self._onlooking: EngineOnlooker | None = None
         self._layers: Layers | None = None
         """Of the safety filter."""
 
@@ -97,6 +101,7 @@ class Runtime:
         return EngineOptions(
             path=local.path,
             name=spec.name,
+            projector=_text(projector_of(local)),
             context_tokens=config.context_tokens or spec.context_tokens,
             threads=config.threads,
             slots=self._slots,
@@ -165,7 +170,21 @@ class Runtime:
             store=self.history() if config.save else None,
             states=self._states(model) if config.save else None,
             guard=guard,
+            eyes=MachineEyes(self._onlooker, _ocr),
         )
+
+    def _onlooker(self) -> "Onlooker | None":
+        """An installed model that sees, the largest that fits beside what runs; loaded when it is asked."""
+        if self._onlooking is None:
+            from hychat.catalogue.onlooker import fitting_onlooker
+            from hychat.engine.memory import machine_memory
+            from hychat.engine.onlooker import EngineOnlooker
+
+            local = fitting_onlooker(machine_memory().available)
+            if local is not None:
+                options = replace(self._options(local), slots=1)
+                self._onlooking = EngineOnlooker(options.name, lambda: EngineProcess(options))
+        return self._onlooking
 
     def measure(
         self, prompt_tokens: int, generated_tokens: int, repetitions: int
@@ -181,9 +200,19 @@ class Runtime:
 
     def close(self) -> None:
         """End the engine and close the history."""
-        for part in (self._engine, self._child, self._ruler, self._history):
+        for part in (self._engine, self._child, self._ruler, self._onlooking, self._history):
             if part is not None:
                 part.close()
+
+
+def _ocr() -> Callable[[bytes, str], str] | None:
+    from hychat.attach import ocr  # rarely needed
+
+    return ocr.text_in_image if ocr.is_installed() else None
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _engine_log() -> str | None:

@@ -1,12 +1,15 @@
 """A scheduler in the test's own process, driven to the end of what it was asked, and what it said."""
 
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from hychat.engine import wire
 from hychat.engine.llama.bindings import lib
 from hychat.engine.llama.model import Model
 from hychat.engine.llama.scheduler import Scheduler
+from hychat.engine.llama.vision import Vision
 from hychat.engine.prompt.segments import Prompt, control, plain
 
 GREEDY: Final = wire.Sampling(0.0, 1, 1.0, 0.0, 1.0, 1, 24, None)
@@ -39,7 +42,12 @@ def chatml(*turns: str, system: str = "") -> Prompt:
 
 def as_sent(prompt: Prompt) -> list[list[object]]:
     """A prompt as the wire carries it."""
-    return [[segment.text, segment.is_control] for segment in prompt]
+    return [
+        [b2a_base64(segment.picture, newline=False).decode(), None]
+        if segment.picture
+        else [segment.text, segment.is_control]
+        for segment in prompt
+    ]
 
 
 class Desk:
@@ -48,10 +56,24 @@ class Desk:
     One thread: two crawl where the machine has something else to do.
     """
 
-    def __init__(self, model: Model, *, context_tokens: int = 2048, slots: int = 4, threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        context_tokens: int = 2048,
+        slots: int = 4,
+        threads: int = 1,
+        projector: Path | None = None,
+    ) -> None:
         self.replies: list[wire.Reply] = []
         self.scheduler = Scheduler(
-            model, self.replies.append, context_tokens=context_tokens, slots=slots, threads=threads, adapt_threads=False
+            model,
+            self.replies.append,
+            context_tokens=context_tokens,
+            slots=slots,
+            threads=threads,
+            adapt_threads=False,
+            vision=Vision(model, str(projector), threads=threads) if projector else None,
         )
         self._last = 0
 
@@ -97,6 +119,11 @@ class Desk:
 
     def progress(self, number: int) -> list[tuple[int, int]]:
         return [(reply.done, reply.total) for reply in self._replies_to(number) if isinstance(reply, wire.Prefill)]
+
+    def logits(self) -> list[float]:
+        """Of the next token, after the last step."""
+        row = lib.llama_get_logits_ith(self.scheduler._cache.context.handle, -1)
+        return list(row[: self.scheduler._model.vocab_size])
 
     @property
     def context_tokens(self) -> int:

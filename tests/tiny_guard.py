@@ -7,7 +7,7 @@ writes, so that tests know both.
 from pathlib import Path
 from typing import Final
 
-from tests.tiny_models import NO_FAULTS, Family, _attention_with_norms, _dense, _Writer
+from tests.tiny_models import NO_FAULTS, Family, Writer, attention_with_norms, dense
 
 _TASK: Final = """\
 <|im_start|>user
@@ -114,11 +114,11 @@ _QWEN: Final = Family(
 def write_guard(path: Path) -> Path:
     """A Qwen3 that was never trained: what it answers is noise. Returns the path."""
     writer = _Qwen3(path)
-    writer.add_model(_attention_with_norms, _dense)
+    writer.add_model(attention_with_norms, dense)
     return writer.close()
 
 
-class _Qwen3(_Writer):
+class _Qwen3(Writer):
     context_tokens = 8192  # the vocabulary spells the frame letter by letter
 
     def __init__(self, path: Path) -> None:

@@ -134,34 +134,34 @@ def write_hunyuan_dense(
     path: Path, family: Literal["A", "B"] = "A", *, faults: Faults = NO_FAULTS, seed: int = 1
 ) -> Path:
     """A dense Hunyuan model of either token family; returns the path."""
-    writer = _Writer(path, "hunyuan-dense", FAMILY_A if family == "A" else FAMILY_B, faults, seed)
-    writer.add_model(_attention_with_norms, _dense)
+    writer = Writer(path, "hunyuan-dense", FAMILY_A if family == "A" else FAMILY_B, faults, seed)
+    writer.add_model(attention_with_norms, dense)
     return writer.close()
 
 
 def write_hunyuan_moe(path: Path, *, faults: Faults = NO_FAULTS, seed: int = 2) -> Path:
     """A Hunyuan mixture of 4 experts, 2 of them and a shared one used; returns the path."""
     family = replace(FAMILY_B, bos="<|bos|>")  # as A13B's converter writes it
-    writer = _Writer(path, "hunyuan-moe", family, faults, seed)
-    writer.add_model(_attention_with_norms, _mixture)
+    writer = Writer(path, "hunyuan-moe", family, faults, seed)
+    writer.add_model(attention_with_norms, _mixture)
     return writer.close()
 
 
 def write_hy_v3(path: Path, *, faults: Faults = NO_FAULTS, seed: int = 3) -> Path:
     """A Hy3 mixture, its first layer dense; returns the path."""
-    writer = _Writer(path, "hy_v3", HY_V3, faults, seed)
-    writer.add_model(_attention_with_norms, _mixture_after_dense)
+    writer = Writer(path, "hy_v3", HY_V3, faults, seed)
+    writer.add_model(attention_with_norms, _mixture_after_dense)
     return writer.close()
 
 
 def write_llama(path: Path, *, faults: Faults = NO_FAULTS, seed: int = 4) -> Path:
     """A Llama model with ChatML tokens; returns the path."""
-    writer = _Writer(path, "llama", CHATML, faults, seed)
-    writer.add_model(_attention, _dense)
+    writer = Writer(path, "llama", CHATML, faults, seed)
+    writer.add_model(attention, dense)
     return writer.close()
 
 
-class _Writer:
+class Writer:
     """One GGUF in the making."""
 
     context_tokens = 2048
@@ -178,7 +178,7 @@ class _Writer:
 
     def add_model(self, attention: "_Part", feed_forward: "_Part") -> None:
         """All keys and tensors; the output is tied to the embeddings."""
-        self._add_sizes()
+        self.add_sizes()
         self.add("token_embd", self.vocabulary_size, _EMBEDDING)
         self.add_norm("output_norm", _EMBEDDING)
         for layer in range(_LAYERS):
@@ -208,7 +208,7 @@ class _Writer:
             _set_tensor_type(self.path, f"{_EXTRA_TENSOR}.weight", self.faults.extra_tensor_type)
         return self.path
 
-    def _add_sizes(self) -> None:
+    def add_sizes(self) -> None:
         self.gguf.add_name("Tiny test model")
         self.gguf.add_context_length(self.context_tokens)
         self.gguf.add_embedding_length(_EMBEDDING)
@@ -246,30 +246,30 @@ class _Writer:
         return len(texts)
 
 
-_Part = Callable[[_Writer, int], None]
+_Part = Callable[[Writer, int], None]
 """Adds one part of a layer."""
 
 
-def _attention(writer: _Writer, layer: int) -> None:
+def attention(writer: Writer, layer: int) -> None:
     writer.add(f"blk.{layer}.attn_q", _HEADS * _HEAD_LENGTH, _EMBEDDING)
     writer.add(f"blk.{layer}.attn_k", _KV_HEADS * _HEAD_LENGTH, _EMBEDDING)
     writer.add(f"blk.{layer}.attn_v", _KV_HEADS * _HEAD_LENGTH, _EMBEDDING)
     writer.add(f"blk.{layer}.attn_output", _EMBEDDING, _HEADS * _HEAD_LENGTH)
 
 
-def _attention_with_norms(writer: _Writer, layer: int) -> None:
-    _attention(writer, layer)
+def attention_with_norms(writer: Writer, layer: int) -> None:
+    attention(writer, layer)
     writer.add_norm(f"blk.{layer}.attn_q_norm", _HEAD_LENGTH)
     writer.add_norm(f"blk.{layer}.attn_k_norm", _HEAD_LENGTH)
 
 
-def _dense(writer: _Writer, layer: int) -> None:
+def dense(writer: Writer, layer: int) -> None:
     writer.add(f"blk.{layer}.ffn_gate", _FEED_FORWARD, _EMBEDDING)
     writer.add(f"blk.{layer}.ffn_up", _FEED_FORWARD, _EMBEDDING)
     writer.add(f"blk.{layer}.ffn_down", _EMBEDDING, _FEED_FORWARD)
 
 
-def _mixture(writer: _Writer, layer: int) -> None:
+def _mixture(writer: Writer, layer: int) -> None:
     writer.add(f"blk.{layer}.ffn_gate_inp", _EXPERTS, _EMBEDDING)
     for name, experts in (("exps", (_EXPERTS,)), ("shexp", ())):
         writer.add(f"blk.{layer}.ffn_gate_{name}", *experts, _FEED_FORWARD, _EMBEDDING)
@@ -277,8 +277,8 @@ def _mixture(writer: _Writer, layer: int) -> None:
         writer.add(f"blk.{layer}.ffn_down_{name}", *experts, _EMBEDDING, _FEED_FORWARD)
 
 
-def _mixture_after_dense(writer: _Writer, layer: int) -> None:
-    (_mixture if layer else _dense)(writer, layer)
+def _mixture_after_dense(writer: Writer, layer: int) -> None:
+    (_mixture if layer else dense)(writer, layer)
 
 
 def _byte_pairs(words: tuple[str, ...]) -> tuple[list[str], list[str]]:

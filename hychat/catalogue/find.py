@@ -1,6 +1,7 @@
 """From what a user types to a model: by name in the catalogue, or by the path of a GGUF file."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Final
 
 from hychat.catalogue.cache import cached_files, cached_path, hub_cache_folder
 from hychat.catalogue.read import read_catalogue
-from hychat.catalogue.reference import all_parts, choose, is_reference, read_reference
+from hychat.catalogue.reference import all_parts, choose, is_projector, is_reference, read_reference
 from hychat.domain.errors import CatalogueError, ModelNotFound, UsageError
 from hychat.domain.model import LocalModel, ModelFile, ModelSpec
 from hychat.messages import _
@@ -149,6 +150,24 @@ def _installed(spec: ModelSpec) -> LocalModel:
 def installed_path(spec: ModelSpec) -> Path | None:
     """Where the first of the model's files is that is whole; None where none is."""
     return next((path for file in spec.files if (path := _path_of(file))), None)
+
+
+def projector_of(local: LocalModel) -> Path | None:
+    """The file that lets a model see: the catalogue's, else the one that lies beside the model under its name.
+
+    None where there is none, and for a model that the catalogue knows to see whose projector is not on this machine.
+    """
+    if local.spec.projector is not None:
+        return _path_of(local.spec.projector)
+    path = Path(local.path)
+    stems = {path.stem.lower(), _without_quantization(path.stem).lower()}
+    beside = sorted(other for other in path.parent.glob("*.gguf") if is_projector(other.name))
+    return next((other for other in beside if any(stem in other.stem.lower() for stem in stems)), None)
+
+
+def _without_quantization(stem: str) -> str:
+    """As makers name their files: `Model-2B-Instruct` of `Model-2B-Instruct-Q4_K_M`."""
+    return re.sub(r"[-.](?:I?Q\d\w*|BF16|F16|F32)$", "", stem, flags=re.IGNORECASE)
 
 
 def _path_of(file: ModelFile) -> Path | None:

@@ -6,13 +6,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hychat.attach.text import read_file
+from hychat.attach.parts import part_of_file
 from hychat.cli.details import loading, tell_answer
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.options import Consent
 from hychat.cli.output import Output, Verbosity
 from hychat.cli.reader import Wishes, read_turn
-from hychat.cli.stdin import can_ask, read_stdin
+from hychat.cli.stdin import attached_stdin, can_ask, read_stdin
 from hychat.cli.streams import OutputClosed
 from hychat.config.load import load
 from hychat.domain.cancel import CancelToken
@@ -33,6 +33,7 @@ class Asked:
     words: str
     prompt: str | None
     files: tuple[Path, ...]
+    """Given with -f and -a, in the order they were typed within each."""
     goes_on: bool
     resume: str | None
     system: str | None
@@ -139,9 +140,9 @@ def _parts(words: str, files: Sequence[Path]) -> tuple[Part, ...]:
 
     Raises:
         UsageError: There is nothing to ask.
-        InputUnreadable: A file or stdin is not text.
+        InputUnreadable: A file or stdin cannot be read.
     """
-    data = [part for path in files if (part := read_stdin() if str(path) == "-" else read_file(path))]
+    data = [part for path in files if (part := attached_stdin() if str(path) == "-" else part_of_file(path))]
     piped = read_stdin()  # nothing more, where `-f -` has read it
     if words.strip():
         return (*data, *([piped] if piped else []), TextPart(words))

@@ -39,7 +39,19 @@ _Prompt = Annotated[
 _Files = Annotated[
     list[Path] | None,
     _asking(
-        "-f", "--file", help=_("Put a text file before the question; - is stdin; may be repeated."), metavar=_("FILE")
+        "-f",
+        "--file",
+        help=_("Put a file before the question: text, PDF, DOCX, HTML; - is stdin; may be repeated."),
+        metavar=_("FILE"),
+    ),
+]
+_Attachments = Annotated[
+    list[Path] | None,
+    _asking(
+        "-a",
+        "--attach",
+        help=_("Attach an image, a sound or a document; - is stdin; may be repeated."),
+        metavar=_("FILE"),
     ),
 ]
 _System = Annotated[
@@ -178,6 +190,7 @@ def ask(  # noqa: PLR0913 - one parameter an option
     question: _Question = None,
     prompt: _Prompt = None,
     file: _Files = None,
+    attach: _Attachments = None,
     system: _System = None,
     goes_on: _Continue = False,
     resume: _Resume = None,
@@ -219,20 +232,18 @@ def ask(  # noqa: PLR0913 - one parameter an option
         "safety": safety,
         "save": False if no_save else None,
     }
-    words = " ".join(question or ())
-    if interactive or inline or (not (words or prompt or file or as_json or schema) and _are_terminals()):
+    words, files = " ".join(question or ()), (*(file or ()), *(attach or ()))
+    if interactive or inline or (not (words or prompt or files or as_json or schema) and _are_terminals()):
         from hychat.cli.full_screen import Opening, open_chat
 
-        opening = Opening(
-            words or prompt or "", tuple(file or ()), goes_on, resume, is_inline=inline, shows_thinking=show_thinking
-        )
+        opening = Opening(words or prompt or "", files, goes_on, resume, is_inline=inline, shows_thinking=show_thinking)
         return open_chat(opening, flags, ctx.obj)
     from hychat.cli.answer import Asked, answer
 
     asked = Asked(
         words=words,
         prompt=prompt,
-        files=tuple(file or ()),
+        files=files,
         goes_on=goes_on,
         resume=resume,
         system=system,

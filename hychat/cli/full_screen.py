@@ -107,12 +107,12 @@ def _parts(opening: Opening) -> "tuple[Part, ...]":
     """What is asked at once: files, piped data, then the words."""
     if not opening.words and not opening.files and os.isatty(0):
         return ()
-    from hychat.attach.text import read_file
+    from hychat.attach.parts import part_of_file
     from hychat.cli.stdin import read_stdin
     from hychat.domain.message import TextPart
 
     piped = read_stdin()
-    data = [*(read_file(path) for path in opening.files), *([piped] if piped else [])]
+    data = [*(part_of_file(path) for path in opening.files), *([piped] if piped else [])]
     return (*data, TextPart(opening.words)) if opening.words else tuple(data)
 
 

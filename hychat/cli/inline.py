@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, assert_never
 
-from hychat.attach.text import read_file
+from hychat.attach.parts import part_of_file, picture_in_clipboard
 from hychat.cli import inline_text
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.line_input import LineInput
@@ -24,7 +24,7 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.errors import HychatError
 from hychat.domain.event import Channel, TokenEvent, TurnEvent, TurnFailed, TurnFinished
-from hychat.domain.message import FilePart, Message, Part, TextPart
+from hychat.domain.message import AttachedPart, Message, Part, TextPart
 from hychat.messages import _, choose_language, language
 from hychat.tui import commands, effects
 from hychat.tui.clipboard import copy_with_tool
@@ -50,7 +50,7 @@ class Repl:
         self._output = output
         self._wishes = Wishes(show_thinking=shows_thinking)
         self._line = LineInput(self._completions, has_colour=output.stdout.has_colour)
-        self._files: list[FilePart] = []
+        self._files: list[AttachedPart] = []
         self._changed: Message | None = None
         """The earlier question that is being changed."""
         self._cancel: CancelToken | None = None
@@ -163,7 +163,7 @@ class Repl:
                     self._do(effect)
             else:
                 words = [TextPart(typed)] if typed.strip() else []
-                self._ask((*self._files, *map(read_file, mentioned(typed)), *words))
+                self._ask((*self._files, *map(part_of_file, mentioned(typed)), *words))
         except HychatError as error:
             self._output.error(error)
         except KeyboardInterrupt:  # of a download, or of a question whether to fetch
@@ -183,7 +183,7 @@ class Repl:
         before = desk.conversation.messages
         self._turn(lambda cancel: desk.session.turn(parts, cancel))
         if desk.conversation.messages == before:
-            self._files = [part for part in parts if isinstance(part, FilePart)]
+            self._files = [part for part in parts if isinstance(part, AttachedPart)]
             self._line.draft(_words(parts))
 
     def _turn(self, begin: Begin) -> None:
@@ -271,6 +271,8 @@ class Repl:
                 self._edit(text)
             case effects.Attach(path):
                 self._attach(path)
+            case effects.AttachClipboard():
+                self._attach_clipboard()
             case effects.Copy(text):
                 self._copy(text)
             case effects.Go(place):
@@ -326,7 +328,16 @@ class Repl:
             self._say(text)
 
     def _attach(self, path: Path) -> None:
-        part = read_file(path)
+        self._attach_part(part_of_file(path))
+
+    def _attach_clipboard(self) -> None:
+        part = picture_in_clipboard()
+        if part is None:
+            self._say(_("There is no picture in the clipboard."))
+        else:
+            self._attach_part(part)
+
+    def _attach_part(self, part: AttachedPart) -> None:
         self._files.append(part)
         self._say(_("{name} goes with the next question.").format(name=part.attachment.name))
 

@@ -15,6 +15,7 @@ from hychat.domain.event import (
     HistoryDropped,
     HistoryNotSaved,
     LoadProgress,
+    PictureRead,
     PrefillProgress,
     SafetyEvent,
     TokenEvent,
@@ -26,6 +27,7 @@ from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Us
 from hychat.domain.message import Message
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _, ngettext
+from hychat.session.seeing import road_text
 
 INTERRUPTED: Final = 130
 _PERCENT: Final = 100
@@ -35,7 +37,7 @@ _CODE_BLOCK: Final = re.compile(
 )
 """In a list it is indented; one that the answer leaves open goes to its end (https://spec.commonmark.org/0.31.2/#fenced-code-blocks)."""
 
-_Step = LoadProgress | HistoryDropped | DataTruncated | HistoryNotSaved | PrefillProgress | TokenEvent
+_Step = LoadProgress | HistoryDropped | DataTruncated | HistoryNotSaved | PictureRead | PrefillProgress | TokenEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ def _show(event: _Step, output: Output, wishes: Wishes) -> None:
             output.progress(_("Loading the model"), int(fraction * _PERCENT), _PERCENT)
         case PrefillProgress(done, total):
             output.progress(_("Reading the prompt"), done, total)
+        case PictureRead(attachment):
+            output.note(road_text(attachment))
         case HistoryDropped() | DataTruncated() | HistoryNotSaved():
             output.warn(_warning(event))
         case _:

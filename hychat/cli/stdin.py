@@ -4,8 +4,9 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final
 
+from hychat.attach.parts import part_of_stream
 from hychat.attach.text import read_text, text_part, unreadable
-from hychat.domain.message import FilePart
+from hychat.domain.message import AttachedPart, FilePart
 
 if TYPE_CHECKING:
     from hychat.cli.output import Output
@@ -36,6 +37,22 @@ def read_stdin() -> FilePart | None:
             return None
         raise unreadable(STDIN_NAME, error) from error
     return text_part(text, STDIN_NAME) if text.strip() else None
+
+
+def attached_stdin() -> AttachedPart | None:
+    """What is piped in, told by its content; None as `read_stdin`.
+
+    Raises:
+        InputUnreadable: It cannot be read, or is nothing that can be attached.
+    """
+    if stdin_is_terminal():
+        return None
+    try:
+        return part_of_stream(0, STDIN_NAME)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            return None
+        raise unreadable(STDIN_NAME, error) from error
 
 
 def can_ask(output: "Output") -> bool:

@@ -3,10 +3,11 @@
     HychatError                     1
     ├── UsageError                  2   what was typed cannot be done
     │   ├── ConfigError                 config file or environment
-    │   ├── InputUnreadable             a file or stdin that cannot be taken as text
+    │   ├── InputUnreadable             a file or stdin that cannot be taken as what it is
     │   ├── SchemaError                 a JSON schema or grammar that cannot be used
     │   └── ConversationNotFound        no chat with that id
     ├── ModelNotFound               3   no such model, or it is not on this machine
+    │   └── CannotSee                   a picture for a model that cannot see, and nothing that can
     ├── DownloadError               3   a model could not be fetched
     │   ├── HubUnreachable              no connection, or offline on purpose
     │   ├── HubRefused                  no such repository or file, or no right to it
@@ -74,6 +75,10 @@ class ModelNotFound(HychatError):
     """No model has that name, or its file is not on this machine."""
 
     exit_code = 3
+
+
+class CannotSee(ModelNotFound):
+    """The model cannot see, and nothing on this machine can look in its place."""
 
 
 class DownloadError(HychatError):

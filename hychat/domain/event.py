@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hychat.domain.attachment import Attachment
 from hychat.domain.errors import HistoryError, HychatError
 from hychat.domain.generation import Usage
 from hychat.domain.message import Message
@@ -56,6 +57,14 @@ class PrefillProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureRead:
+    """A picture was turned into words, for a model that cannot see."""
+
+    attachment: Attachment
+    """With the words, and who read them."""
+
+
+@dataclass(frozen=True, slots=True)
 class SafetyEvent:
     """A guard spoke."""
 
@@ -91,6 +100,7 @@ TurnEvent = (
     | HistoryDropped
     | DataTruncated
     | HistoryNotSaved
+    | PictureRead
     | PrefillProgress
     | SafetyEvent
     | TokenEvent

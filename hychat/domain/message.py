@@ -48,7 +48,8 @@ class ImagePart:
     attachment: Attachment
 
 
-Part = TextPart | ThoughtPart | FilePart | ImagePart
+AttachedPart = FilePart | ImagePart
+Part = TextPart | ThoughtPart | AttachedPart
 
 
 def new_id() -> str:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 from hychat.engine import wire
 
 if TYPE_CHECKING:
-    from hychat.engine.llama.model import Model, SegmentList
+    from hychat.engine.llama.model import LogTail, Model, SegmentList
     from hychat.engine.llama.scheduler import Scheduler, Send
+    from hychat.engine.llama.vision import Vision
 
 _LOG_BYTES_LIMIT: Final = 1 << 20
 _NO_MEMORY: Final = re.compile("allocate|bad_alloc|out of memory", re.IGNORECASE)
@@ -100,19 +101,20 @@ class Host:
             return None
         threads = load.threads or default_threads()
         try:
-            self._scheduler = Scheduler(
-                model,
-                self._send,
-                context_tokens=load.context_tokens,
-                slots=load.slots,
-                threads=threads,
-                adapt_threads=load.threads is None,
-                projector=load.projector,
-            )
+            vision = _vision(model, load.projector, threads, log)
         except ProjectorLoadError as error:
             reason = log.last_error() or str(error)
             self._send(wire.Failed(load.request, wire.Failure.PROJECTOR, reason, []))
             return None
+        self._scheduler = Scheduler(
+            model,
+            self._send,
+            context_tokens=load.context_tokens,
+            slots=load.slots,
+            threads=threads,
+            adapt_threads=load.threads is None,
+            vision=vision,
+        )
         self._send(wire.Loaded(load.request, {**model.metadata(), "threads": str(threads)}))
         return Service(model, self._scheduler, threads, self._send)
 
@@ -195,6 +197,15 @@ class Service:
             self._send(wire.Failed(bench.request, wire.Failure.DECODE, str(error), []))
         else:
             self._send(wire.Benched(bench.request, prefill, decode))
+
+
+def _vision(model: "Model", projector: str | None, threads: int, log: "LogTail") -> "Vision | None":
+    """Raises ProjectorLoadError."""
+    if projector is None:
+        return None
+    from hychat.engine.llama.vision import Vision  # its bindings take 5 ms, and few models see
+
+    return Vision(model, projector, threads=threads, log=log)
 
 
 def _redirect_output(log_file: str | None) -> None:

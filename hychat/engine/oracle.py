@@ -18,8 +18,12 @@ _PROBE: Final = (ChatTurn(is_user=True, text="?"),)
 class EngineOracle:
     """Asks an engine of its own, which it opens for the first question. Thread-safe, as the engine is."""
 
-    def __init__(self, open_engine: Callable[[], Engine], *, most_tokens: int = 64) -> None:
-        """`open_engine` makes the engine, not yet loaded; an answer has no more tokens than `most_tokens`."""
+    def __init__(self, open_engine: Callable[[], Engine], *, most_tokens: int = 64, is_whole: bool = True) -> None:
+        """`open_engine` makes the engine, not yet loaded; an answer has no more tokens than `most_tokens`.
+
+        One that would have more is cut, or with `is_whole` an error.
+        """
+        self._is_whole = is_whole
         self._open_engine = open_engine
         self._settings = GenerationSettings(
             temperature=TEMPERATURE_RANGE[0],
@@ -40,8 +44,10 @@ class EngineOracle:
         prompt = model.builder.render("", _PROBE, think=False)
         return "".join(segment.text for segment in prompt if segment.is_control)
 
-    def ask(self, turns: Sequence[str], cancel: CancelToken) -> str:
+    def ask(self, turns: Sequence[str], cancel: CancelToken, pictures: Sequence[bytes] = ()) -> str:
         """What the model says of a chat, laid out by its own template: the user's words first, then by turns.
+
+        The pictures (PNG or JPEG) stand before the first words.
 
         Raises:
             PromptTooLong: The chat does not fit the context.
@@ -50,7 +56,10 @@ class EngineOracle:
             HychatError: The model is not there, cannot be loaded, or its engine failed.
         """
         engine, model = self._opened(cancel)
-        chat = [ChatTurn(is_user=index % 2 == 0, text=text) for index, text in enumerate(turns)]
+        chat = [
+            ChatTurn(is_user=index % 2 == 0, text=text, pictures=() if index else tuple(pictures))
+            for index, text in enumerate(turns)
+        ]
         prompt = model.builder.render("", chat, think=False)
         said: list[str] = []
         for event in engine.stream(prompt, self._settings, cancel):
@@ -58,7 +67,7 @@ class EngineOracle:
                 case Piece():
                     said.append(event.text)
                 case Done():
-                    _check_end(event.stop)
+                    self._check_end(event.stop)
                 case LoadProgress() | PrefillProgress():
                     pass
                 case _:
@@ -70,15 +79,14 @@ class EngineOracle:
         if self._engine is not None:
             self._engine.close()
 
+    def _check_end(self, stop: StopReason) -> None:
+        if stop is StopReason.CANCELLED:
+            raise Interrupted(_("Stopped."))
+        if stop is not StopReason.COMPLETE and self._is_whole:
+            raise AnswerIncomplete(_("The answer was cut before its end."))
+
     def _opened(self, cancel: CancelToken) -> tuple[Engine, LoadedModel]:
         with self._opening:
             if self._engine is None:
                 self._engine = self._open_engine()
         return self._engine, result_of(self._engine.open(cancel))
-
-
-def _check_end(stop: StopReason) -> None:
-    if stop is StopReason.CANCELLED:
-        raise Interrupted(_("Stopped."))
-    if stop is not StopReason.COMPLETE:
-        raise AnswerIncomplete(_("The answer was cut before its end."))

@@ -64,7 +64,7 @@ class Asking:
         return Fitted(question, self._prompt(kept, question), kept[0].id if kept else question.id)
 
     def _prompt(self, history: Sequence[Message], question: Message) -> Prompt:
-        turns = turns_of((*history, question), self.style)
+        turns = turns_of((*history, question), self.style, can_see=self.model.can_see)
         if self.is_careful:
             turns[-1] = replace(turns[-1], text=careful(turns[-1].text))
         think = bool(self.settings.think)

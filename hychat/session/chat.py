@@ -18,7 +18,8 @@ from hychat.engine.protocol import Done, Engine, LoadedModel
 from hychat.messages import _
 from hychat.session.answering import Draft, Writing
 from hychat.session.asking import Asking
-from hychat.session.guarding import AnswerCheck, question_verdict, told
+from hychat.session.guarding import AnswerCheck, question_verdict, told, words_verdict
+from hychat.session.seeing import Eyes, has_pictures, put_into_words
 
 if TYPE_CHECKING:
     from hychat.safety.guard import Guard
@@ -76,14 +77,16 @@ class ChatSession:
         store: ConversationStore | None = None,
         states: StateCache | None = None,
         guard: "Guard | None" = None,
+        eyes: Eyes | None = None,
     ) -> None:
         """Without a store nothing is kept; without `states` a later run reads the whole chat again.
 
-        Without a guard nothing is filtered; it may be set between turns too.
+        Without a guard nothing is filtered; it may be set between turns too. `eyes` look where the model cannot.
         """
         self._engine = engine
         self._store = store
         self._states = states
+        self._eyes = eyes
         self._is_recalled = not conversation.messages
         self._first_kept: str | None = None
         self.conversation = conversation
@@ -243,7 +246,12 @@ class ChatSession:
         asking = Asking(self._engine, model, settings, system, answer.style, start, cancel, is_careful=care)
         asked = self.conversation.find(question.id)
         history = self.conversation.branch(asked)[:-1] if asked else self.conversation.branch()
-        fitted = yield from asking.fit(self._without_dropped(history), asked or question, truncate)
+        seen = asked or question
+        if not model.can_see and has_pictures(seen):
+            seen = yield from put_into_words(seen, self._eyes, cancel)
+            verdict = yield from told(words_verdict(self.guard, seen, cancel))
+            draft.is_careful = draft.is_careful or verdict.action is SafetyAction.WARN
+        fitted = yield from asking.fit(self._without_dropped(history), seen, truncate)
         self._first_kept = fitted.first_kept
         if asked is None:
             yield from self._keep(fitted.question)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import Blocked, Interrupted
 from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent
-from hychat.domain.message import FilePart, Message, TextPart
+from hychat.domain.message import FilePart, ImagePart, Message, TextPart
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _
 
@@ -22,10 +22,17 @@ _ALLOWED: Final = SafetyVerdict(SafetyAction.ALLOW)
 
 def question_verdict(guard: "Guard | None", question: Message, cancel: CancelToken) -> SafetyVerdict:
     """What the filter says of a question and its files, the heaviest. Raises Interrupted."""
-    if guard is None:
-        return _ALLOWED
+    return _heaviest(guard, [*_texts(question)], cancel)
+
+
+def words_verdict(guard: "Guard | None", question: Message, cancel: CancelToken) -> SafetyVerdict:
+    """What the filter says of the words that stand for a question's pictures. Raises Interrupted."""
+    return _heaviest(guard, [part.attachment.text for part in question.parts if isinstance(part, ImagePart)], cancel)
+
+
+def _heaviest(guard: "Guard | None", texts: Sequence[str], cancel: CancelToken) -> SafetyVerdict:
     order = [*SafetyAction]
-    verdicts = guard.prompts([*_texts(question)], cancel)
+    verdicts = guard.prompts(texts, cancel) if guard else []
     return max(verdicts, key=lambda each: order.index(each.action), default=_ALLOWED)
 
 

@@ -135,6 +135,28 @@ def _file(_desk: Desk, argument: str) -> Iterator[Effect]:
     yield do.Attach(Path(argument).expanduser())
 
 
+def _image(_desk: Desk, argument: str) -> Iterator[Effect]:
+    """Without a path, what is in the clipboard."""
+    yield do.Attach(Path(argument).expanduser()) if argument else do.AttachClipboard()
+
+
+_OCR_TASKS: Final = {
+    "text": "Extract the text in the image.",
+    "where": "Detect and recognize text in the image, and output the text coordinates in a formatted manner.",
+    "document": "Extract all information from the main body of the document image in Markdown, in reading order: tables as "
+    "HTML, formulas as LaTeX, without headers and footers.",
+    "fields": "Extract these fields from the image and return them as JSON: ",
+}
+"""What HunyuanOCR was trained to be asked, after its README (github.com/Tencent-Hunyuan/HunyuanOCR)."""
+
+
+def _ocr(_desk: Desk, argument: str) -> Iterator[Effect]:
+    task = _OCR_TASKS.get(argument.lower() or "text")
+    if task is None:
+        raise UsageError(_("Choose one of {choices}.").format(choices=", ".join(_OCR_TASKS)))
+    yield do.Draft(task)
+
+
 def _again(desk: Desk, _argument: str) -> Iterator[Effect]:
     desk.last(Role.USER)
     yield do.Again()
@@ -358,8 +380,12 @@ _ALL: Final = (
     Command("fork", Group.CHAT, lambda: _("Go on in a copy of this chat"), _fork, needs_idle=True),
     Command("export", Group.CHAT, lambda: _("Write this chat to a file: .md, .json or .html"), _export,
             aliases=("save",), argument="[FILE]"),
-    Command("file", Group.CHAT, lambda: _("Put a text file before the next question"), _file, aliases=("read",),
+    Command("file", Group.CHAT, lambda: _("Put a file before the next question"), _file, aliases=("read",),
             argument="PATH"),
+    Command("image", Group.CHAT, lambda: _("Put an image before it; without a path, the one in the clipboard"), _image,
+            aliases=("attach",), argument="[PATH]"),
+    Command("ocr", Group.CHAT, lambda: _("Ask what HunyuanOCR knows to do with an image"), _ocr, argument="[TASK]",
+            choices=lambda _desk: _OCR_TASKS),
     Command("clear", Group.CHAT, lambda: _("Forget what was said; the chat stays in the history"), _clear,
             needs_idle=True),
     Command("regen", Group.ANSWER, lambda: _("Answer the last question again"), _again, key="f5",

@@ -92,6 +92,11 @@ class Attach:
 
 
 @dataclass(frozen=True, slots=True)
+class AttachClipboard:
+    """Put the picture in the clipboard before the next question."""
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """Put this into the clipboard."""
 
@@ -152,6 +157,7 @@ Effect = (
     | Change
     | Draft
     | Attach
+    | AttachClipboard
     | Copy
     | Go
     | ShowChat

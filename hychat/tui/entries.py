@@ -37,7 +37,9 @@ class Question:
         parts: list[Part] = []
         for part in self.message.parts:
             if isinstance(part, FilePart | ImagePart):
-                label = f"▤ {part.attachment.name}  {_size_of(part)}"
+                label = (
+                    f"{'▣' if isinstance(part, ImagePart) else '▤'} {part.attachment.name}  {_size_of(part)}".rstrip()
+                )
                 parts.append(Lines(label, "muted", is_marked=True, is_band=True))
         if self.message.text:
             parts.append(Lines(self.message.text, "question", is_marked=True, is_band=True))

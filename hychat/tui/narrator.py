@@ -11,6 +11,7 @@ from hychat.domain.event import (
     HistoryDropped,
     HistoryNotSaved,
     LoadProgress,
+    PictureRead,
     PrefillProgress,
     SafetyEvent,
     TokenEvent,
@@ -23,6 +24,7 @@ from hychat.domain.message import Conversation, Message, Role
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _, ngettext
 from hychat.safety.telling import event_text
+from hychat.session.seeing import road_text
 from hychat.tui.comparison import Comparison
 from hychat.tui.effects import Tone
 from hychat.tui.entries import Answer, Note, error_text
@@ -62,6 +64,8 @@ class Narrator:
                 else:
                     answer.tell("")
                 yield Note(error_text(error), Tone.ERROR)
+            case PictureRead(attachment):
+                yield Note(road_text(attachment), Tone.INFO)
             case HistoryDropped() | DataTruncated() | HistoryNotSaved():
                 yield Note(_warning(event), Tone.WARNING)
             case SafetyEvent(verdict):

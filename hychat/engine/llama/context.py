@@ -91,7 +91,7 @@ class Context:
         params = lib.llama_context_default_params()
         params.n_ctx = tokens
         params.n_batch = BATCH_TOKENS
-        is_flash = model.is_offloaded or tokens <= _SHORT_CONTEXT_TOKENS
+        is_flash = model.is_offloaded or (tokens <= _SHORT_CONTEXT_TOKENS and not model.sees)
         params.flash_attn_type = _FLASH_ATTENTION_AUTO if is_flash else _FLASH_ATTENTION_OFF
         params.n_ubatch = BATCH_TOKENS if is_flash else _LONG_CONTEXT_MICRO_BATCH_TOKENS
         params.n_seq_max = slots

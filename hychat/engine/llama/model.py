@@ -38,9 +38,9 @@ class LogTail:
     def __init__(self) -> None:
         self.errors: list[str] = []
         self._level = 0
-        callback = lib.llama_log_callback(self._take)
-        _KEPT_CALLBACKS.append(callback)
-        lib.llama_log_set(callback, ctypes.c_void_p(0))
+        self.callback = lib.llama_log_callback(self._take)
+        _KEPT_CALLBACKS.append(self.callback)
+        lib.llama_log_set(self.callback, ctypes.c_void_p(0))
 
     def _take(self, level: int, text: bytes, _user_data: object) -> None:
         line = (text or b"").decode("utf-8", "replace")
@@ -64,6 +64,8 @@ class Model:
         self._handle = handle
         self.is_offloaded = is_offloaded
         """Whether some of its layers are on a device."""
+        self.sees = False
+        """Whether its prompts may hold pictures, so that its contexts are never short."""
         self.vocab = lib.llama_model_get_vocab(handle)
         self.vocab_size: int = lib.llama_vocab_n_tokens(self.vocab)
         self._pieces: dict[int, bytes] = {}

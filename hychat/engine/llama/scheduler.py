@@ -103,20 +103,16 @@ class Scheduler:
         slots: int,
         threads: int,
         adapt_threads: bool,
-        projector: str | None = None,
+        vision: "Vision | None" = None,
     ) -> None:
-        """With a `projector` the model sees.
-
-        Raises:
-            ProjectorLoadError: That file is none, or another model's.
-        """
+        """With `vision` the model sees."""
         self._model = model
         self._send = send
         self._limit = context_tokens
-        self._abort = AbortFlag()
+        self._abort = vision.abort if vision else AbortFlag()
         self._threads = threads
         self._governor = ThreadGovernor(thread_counts(threads) if adapt_threads else (threads,))
-        self._vision = _open_vision(model, projector, threads, self._abort) if projector else None
+        self._vision = vision
         self._cache = SlotCache(model, slots=slots, limit_tokens=context_tokens, threads=threads, abort=self._abort)
         self._waiting: deque[_Answer] = deque()
         self._running: dict[Slot, _Answer] = {}
@@ -402,12 +398,6 @@ class Scheduler:
             answer = self._end(slot)
             self._cache.clear(slot)
             self._fail(answer, wire.Failure.DECODE, detail)
-
-
-def _open_vision(model: Model, projector: str, threads: int, abort: AbortFlag) -> "Vision":
-    from hychat.engine.llama.vision import Vision  # its bindings take 5 ms, and few models see
-
-    return Vision(model, projector, threads=threads, abort=abort)
 
 
 def _chunk_tokens(seconds_per_token: float) -> int:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from hychat.engine.llama.bindings import PACKAGE
 from hychat.engine.llama.context import BATCH_TOKENS, AbortFlag, CacheFull, Context, DecodeAborted, DecodeFailed
-from hychat.engine.llama.model import Model
+from hychat.engine.llama.model import LogTail, Model
 from hychat.engine.llama.sequence import Chunk, PictureUnreadable, ProjectorLoadError
 
 _REMEMBERED_BYTES: Final = 256 << 20
@@ -49,14 +49,19 @@ class _Progress:
 class Vision:
     """A loaded projector."""
 
-    def __init__(self, model: Model, path: str, *, threads: int, abort: AbortFlag) -> None:
-        """Load the file.
+    def __init__(self, model: Model, path: str, *, threads: int, log: LogTail | None = None) -> None:
+        """Load the file; `log` takes what mtmd says.
 
         Raises:
             ProjectorLoadError: mtmd refused it.
         """
         self._lib: Any = import_module(f"{PACKAGE}.mtmd_cpp")
-        self._model, self._abort = model, abort
+        if log is not None:
+            self._lib.mtmd_helper_log_set(log.callback, None)  # mtmd's own log with it
+        self._model = model
+        model.sees = True
+        self.abort = AbortFlag()
+        """Stops the encoder too."""
         self._progress: _Progress | None = None
         self._nodes: dict[int, int] = {}
         """Of the graph that encodes a chunk, by its ids."""
@@ -169,7 +174,7 @@ class Vision:
         self._progress = _Progress(tell, self._nodes.get(size, 0))
         try:
             failed = self._lib.mtmd_encode_chunk(self._handle, chunk.handle)
-            if self._abort.is_set:
+            if self.abort.is_set:
                 raise DecodeAborted
             if failed:
                 raise DecodeFailed(f"mtmd_encode_chunk returned {failed}")
@@ -190,7 +195,7 @@ class Vision:
             return progress.done % _SIGN_OF_LIFE_NODES == 0
         if progress.total:
             progress.tell(min(progress.done / progress.total, 1.0))
-        return not self._abort.is_set
+        return not self.abort.is_set
 
     # Embeddings into the KV cache
 

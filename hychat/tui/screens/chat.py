@@ -1,16 +1,20 @@
 """The chat: what the user types, clicks and presses, and what comes of it."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, Final, assert_never
 
 from textual import on, work
+from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.message import Message as TextualMessage
 
+from hychat.attach.parts import part_of_file, picture_in_clipboard
 from hychat.domain.errors import HychatError
-from hychat.domain.message import FilePart, Message, Part, Role
+from hychat.domain.message import Message, Part, Role
 from hychat.messages import _
 from hychat.tui import commands, effects
 from hychat.tui.commands import COMMANDS, Command
@@ -21,7 +25,9 @@ from hychat.tui.fetching import Fetch, State
 from hychat.tui.mentions import file_choices, mentioned
 from hychat.tui.screens.conversation import ConversationScreen
 from hychat.tui.widgets.completion import Completion
+from hychat.tui.widgets.previews import Previews
 from hychat.tui.widgets.prompt import Prompt
+from hychat.tui.widgets.staged import Staged
 from hychat.tui.widgets.status import StatusLine
 from hychat.tui.widgets.transcript import Transcript
 
@@ -68,7 +74,7 @@ class ChatScreen(ConversationScreen):
             return
         try:
             typed = commands.read(event.text)
-            files = [] if isinstance(typed, commands.Typed) else [_file_part(path) for path in mentioned(typed)]
+            files = [] if isinstance(typed, commands.Typed) else [part_of_file(path) for path in mentioned(typed)]
         except HychatError as error:
             if not self._take_completion():
                 self.prompt.put_back(event.text)
@@ -83,6 +89,63 @@ class ChatScreen(ConversationScreen):
             self.show_chat()
         self._stop_changing()
         self.ask(self.staged.parts(files, typed))
+
+    # Attaching: an image may take a second, and a clipboard as long as it likes
+
+    @work(thread=True, group="attach")
+    def _attach_files(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            try:
+                part = part_of_file(path)
+            except HychatError as error:
+                self.app.call_from_thread(self.tell_error, error)
+            else:
+                self.app.call_from_thread(self.staged.attach, part)
+
+    @work(thread=True, group="attach")
+    def _attach_clipboard(self, *, is_asked_for: bool) -> None:
+        """The picture in the clipboard; a key that was meant to paste text does so where there is none."""
+        try:
+            part = picture_in_clipboard()
+        except HychatError as error:
+            if is_asked_for:
+                self.app.call_from_thread(self.tell_error, error)
+                return
+            part = None
+        if part is not None:
+            self.app.call_from_thread(self.staged.attach, part)
+        elif is_asked_for:
+            self.app.call_from_thread(self.tell, _("There is no picture in the clipboard."))
+        else:
+            self.app.call_from_thread(self.prompt.action_paste)
+
+    @on(Prompt.PastedFiles)
+    def _attach_dropped(self, event: Prompt.PastedFiles) -> None:
+        self._attach_files(event.paths)
+
+    @on(Prompt.WantsPicture)
+    def _paste_picture(self) -> None:
+        self._attach_clipboard(is_asked_for=False)
+
+    @on(Prompt.Emptied)
+    def _drop_last(self) -> None:
+        self.staged.drop_last()
+
+    @on(Staged.Changed)
+    async def _show_previews(self) -> None:
+        pictures = self.staged.pictures
+        if pictures:
+            self._bring_previews()
+        await self.query_one(Previews).show(pictures)
+
+    def _bring_previews(self) -> None:
+        """The library asks the terminal what it can when it is imported; Textual must not read the answer."""
+        if "textual_image.widget" not in sys.modules:
+            try:
+                with self.app.suspend():
+                    import_module("textual_image.widget")
+            except SuspendNotSupported:  # in a browser, and in tests
+                import_module("textual_image.widget")
 
     @on(Prompt.PastedMuch)
     def _attach_paste(self, event: Prompt.PastedMuch) -> None:
@@ -159,7 +222,9 @@ class ChatScreen(ConversationScreen):
             case effects.Draft(text):
                 self.prompt.set_text(text)
             case effects.Attach(path):
-                self.staged.attach(_file_part(path))
+                self._attach_files([path])
+            case effects.AttachClipboard():
+                self._attach_clipboard(is_asked_for=True)
             case effects.Copy(text):
                 self.app.copy_to_clipboard(text)
                 self.notify(_("Copied."), markup=False)
@@ -352,9 +417,3 @@ class ChatScreen(ConversationScreen):
         if message is not None and not self.desk.is_busy:
             self.desk.stand_at(self.desk.conversation.at(message))
             self.show_chat()
-
-
-def _file_part(path: Path) -> FilePart:
-    from hychat.attach.text import read_file
-
-    return read_file(path)

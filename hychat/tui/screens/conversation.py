@@ -30,6 +30,7 @@ from hychat.tui.entries import Answer, Note, Question, Welcome, error_text, styl
 from hychat.tui.narrator import CompareNarrator, Narrator, place_of, places_of
 from hychat.tui.turns import batches
 from hychat.tui.widgets.completion import Completion
+from hychat.tui.widgets.previews import Previews
 from hychat.tui.widgets.prompt import Prompt
 from hychat.tui.widgets.staged import Staged
 from hychat.tui.widgets.status import StatusLine
@@ -59,6 +60,7 @@ class ConversationScreen(Screen[None]):
         """From top to bottom."""
         yield Transcript()
         with Vertical(id="desk"):
+            yield Previews()
             yield Staged()
             yield Completion()
             with Horizontal(id="writing"):
@@ -283,7 +285,7 @@ class ConversationScreen(Screen[None]):
         conversation = self.desk.conversation
         entry = next((each for each in reversed(self.transcript.column.entries) if isinstance(each, Question)), None)
         question = next((each for each in reversed(conversation.branch()) if each.role is Role.USER), None)
-        if entry is not None and question is not None and entry.message.parts == question.parts:
+        if entry is not None and question is not None and entry.message.text == question.text:
             entry.settle(question, place_of(question, conversation))
             self.transcript.changed(entry)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import events
@@ -53,6 +54,20 @@ class Prompt(TextArea):
         text: str
 
     @dataclass
+    class PastedFiles(Message):
+        """What was pasted are paths of files: they were dropped on the terminal."""
+
+        paths: list[Path]
+
+    @dataclass
+    class WantsPicture(Message):
+        """Ctrl+V was pressed: there may be a picture in the clipboard, which no terminal pastes."""
+
+    @dataclass
+    class Emptied(Message):
+        """Backspace was pressed where there is nothing before the caret."""
+
+    @dataclass
     class Stepped(Message):
         """Up or Down was pressed while there are completions to choose from."""
 
@@ -94,6 +109,10 @@ class Prompt(TextArea):
             self.insert("\n")
         elif key == ("enter" if self.sends_with_enter else "ctrl+j"):
             self._send()
+        elif key == "ctrl+v":
+            self.post_message(self.WantsPicture())
+        elif key == "backspace" and not self.text:
+            self.post_message(self.Emptied())
         elif key in {"up", "down"} and self.has_choices:
             self.post_message(self.Stepped(-1 if key == "up" else 1))
         elif key == "up" and self.cursor_at_first_line and self._can_walk:
@@ -150,6 +169,13 @@ class Prompt(TextArea):
             event.stop()
             event.prevent_default()
             self.post_message(self.PastedMuch(text))
+            return
+        from hychat.attach.open import dropped_paths  # once somebody pastes
+
+        if paths := dropped_paths(text):
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.PastedFiles(paths))
             return
         await super()._on_paste(events.Paste(text))
         event.prevent_default()

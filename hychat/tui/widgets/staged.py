@@ -1,13 +1,20 @@
 """What stands between transcript and prompt: prompts that wait for their turn, files that go with the next one."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
 
+from rich.cells import cell_len
+from textual import events
+from textual.message import Message
 from textual.widgets import Static
 
-from hychat.domain.message import FilePart, Part, TextPart
+from hychat.domain.attachment import Attachment
+from hychat.domain.message import AttachedPart, ImagePart, Part, TextPart
 from hychat.messages import _
 
 _LONGEST_CHARACTERS = 200
+_BETWEEN = "   "
 
 
 class Staged(Static):
@@ -25,8 +32,9 @@ class Staged(Static):
     def __init__(self) -> None:
         super().__init__(id="staged", markup=False)
         self._waiting: list[tuple[Part, ...]] = []
-        self._files: list[FilePart] = []
+        self._files: list[AttachedPart] = []
         self._is_changing = False
+        self._lines: list[str] = []
 
     # Files that go with the next prompt
 
@@ -35,10 +43,40 @@ class Staged(Static):
         """Whether a prompt without words would say something."""
         return bool(self._files)
 
-    def attach(self, *files: FilePart) -> None:
+    @property
+    def pictures(self) -> list[Attachment]:
+        """Those among them that can be shown."""
+        return [part.attachment for part in self._files if isinstance(part, ImagePart)]
+
+    @dataclass
+    class Changed(Message):
+        """What goes with the next prompt is something else."""
+
+    def attach(self, *files: AttachedPart) -> None:
         """Have these go with the next prompt."""
-        self._files += files
+        self._set_files([*self._files, *files])
+
+    def drop_last(self) -> bool:
+        """Leave out what was attached last; whether there was anything."""
+        had_files = self.has_files
+        self._set_files(self._files[:-1])
+        return had_files
+
+    def _set_files(self, files: Sequence[AttachedPart]) -> None:
+        self._files = [*files]
         self.tell()
+        self.post_message(self.Changed())
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on what is attached leaves it out."""
+        edge = self.styles.padding.left
+        if self._files and event.y == len(self._lines) - 1:
+            for number, label in enumerate(_labels(self._files)):
+                width = cell_len(label)
+                if edge <= event.x < edge + width:
+                    self._set_files([*self._files[:number], *self._files[number + 1 :]])
+                    return
+                edge += width + len(_BETWEEN)
 
     def attach_paste(self, text: str) -> None:
         """Have a long paste go with it."""
@@ -49,15 +87,13 @@ class Staged(Static):
     def drop_files(self) -> bool:
         """Leave the files out; whether there were any."""
         had_files = self.has_files
-        self._files = []
-        self.tell()
+        self._set_files([])
         return had_files
 
-    def parts(self, files: Iterable[FilePart], words: str) -> tuple[Part, ...]:
+    def parts(self, files: Iterable[AttachedPart], words: str) -> tuple[Part, ...]:
         """A prompt: what was attached, the files that its words name, its words. Nothing is attached any more."""
         parts: tuple[Part, ...] = (*self._files, *files, *([TextPart(words)] if words.strip() else []))
-        self._files = []
-        self.tell()
+        self._set_files([])
         return parts
 
     # Prompts that wait
@@ -77,7 +113,7 @@ class Staged(Static):
         """The words of `first` and of all that wait, to be edited; their files are attached again."""
         prompts = [*([tuple(first)] if first else []), *self._waiting]
         self._waiting = []
-        self.attach(*(part for parts in prompts for part in parts if isinstance(part, FilePart)))
+        self.attach(*(part for parts in prompts for part in parts if isinstance(part, AttachedPart)))
         return "\n".join(filter(None, (_words(parts) for parts in prompts)))
 
     # Looks
@@ -93,9 +129,21 @@ class Staged(Static):
         if self._is_changing:
             lines.append(_("Changing an earlier question; sending it begins another branch. Esc leaves it."))
         if self._files:
-            lines.append("   ".join(f"▤ {part.attachment.name}" for part in self._files))
+            lines.append(_BETWEEN.join(_labels(self._files)))
+        self._lines = lines
         self.update("\n".join(lines))
         self.display = bool(lines)
+
+
+def _labels(files: Sequence[AttachedPart]) -> list[str]:
+    """What is shown of each; a click takes it away."""
+    numbers = count(1)
+    return [
+        f"[{_('Image #{number}').format(number=next(numbers))}] {part.attachment.name} ×"
+        if isinstance(part, ImagePart)
+        else f"▤ {part.attachment.name} ×"
+        for part in files
+    ]
 
 
 def _words(parts: Sequence[Part]) -> str:
