@@ -132,7 +132,7 @@ def test_nul_bytes_are_refused(arguments: list[str], tmp_path: Path) -> None:
     ended = ask_echo(*arguments, stdin=stdin, cwd=tmp_path)
 
     assert (ended.code, ended.out) == (2, "")
-    assert ended.error.splitlines()[0].endswith(" is not text: it holds NUL bytes.")
+    assert ended.error.splitlines()[0].endswith(": it holds NUL bytes.")
 
 
 @pytest.mark.parametrize("script", ["$HYCHAT -m echo hi < /dev/zero", "$HYCHAT -m echo -f /dev/zero hi"])
@@ -163,9 +163,12 @@ def test_a_stdin_that_is_open_for_writing_only_is_none() -> None:
     assert run_script("$HYCHAT -m echo hi 0> /dev/null") == Ended(0, b"hi\n", b"")
 
 
-@pytest.mark.parametrize(("path", "reason"), [("missing", "No such file or directory"), (".", "Is a directory")])
-def test_a_file_that_cannot_be_read(path: str, reason: str) -> None:
-    assert ask_echo("-f", path, "hi") == Ended(2, b"", f"hychat: {path} cannot be read: {reason}.\n".encode())
+@pytest.mark.parametrize("option", ["-f", "-a"])
+def test_a_file_that_cannot_be_read(option: str) -> None:
+    missing = ask_echo(option, "missing.png", "hi")
+    assert missing == Ended(2, b"", b"hychat: missing.png cannot be read: No such file or directory.\n")
+    folder = ask_echo(option, ".", "hi")
+    assert (folder.code, folder.out, folder.error.splitlines()[0]) == (2, "", "hychat: . is a folder.")
 
 
 # Too much

@@ -46,11 +46,13 @@ def write_hunyuan_vl(folder: Path, *, width: int = TEXT_WIDTH) -> tuple[Path, Pa
     return model.close(), projector.close()
 
 
-def write_smolvlm(folder: Path, *, width: int = TEXT_WIDTH) -> tuple[Path, Path]:
+def write_smolvlm(folder: Path, *, width: int = TEXT_WIDTH, encoder_layers: int = _LAYERS) -> tuple[Path, Path]:
     """As `write_hunyuan_vl`; a picture becomes tiles of 16 tokens, and one of the whole."""
     model = _SmolVlm(folder / "tiny-smolvlm.gguf", "llama", _SMOLVLM, NO_FAULTS, 8)
     model.add_model(attention, dense)
-    projector = _Projector(folder / "mmproj-tiny-smolvlm.gguf", "idefics3", patch=8, image=64, seed=9)
+    projector = _Projector(
+        folder / "mmproj-tiny-smolvlm.gguf", "idefics3", patch=8, image=64, seed=9, layers=encoder_layers
+    )
     projector.add_encoder(positions=8 * 8)
     projector.gguf.add_uint32("clip.vision.projector.scale_factor", 2)
     projector.gguf.add_uint32("clip.vision.preproc_image_size", 128)
@@ -72,10 +74,12 @@ class _SmolVlm(Writer):
 
 
 class _Projector:
-    def __init__(self, path: Path, kind: str, *, patch: int, image: int, seed: int) -> None:
+    def __init__(  # noqa: PLR0913 - the sizes of an encoder
+        self, path: Path, kind: str, *, patch: int, image: int, seed: int, layers: int = _LAYERS
+    ) -> None:
         self.path = path
         self.random = np.random.default_rng(seed)
-        self.patch = patch
+        self.patch, self.layers = patch, layers
         self.gguf: Any = gguf.GGUFWriter(path, "clip")
         self.gguf.add_name(f"Tiny {kind} projector")
         self.gguf.add_type("mmproj")
@@ -87,7 +91,7 @@ class _Projector:
         self.gguf.add_uint32(f"{vision}.patch_size", patch)
         self.gguf.add_uint32(f"{vision}.embedding_length", _WIDTH)
         self.gguf.add_uint32(f"{vision}.feed_forward_length", _FEED_FORWARD)
-        self.gguf.add_uint32(f"{vision}.block_count", _LAYERS)
+        self.gguf.add_uint32(f"{vision}.block_count", layers)
         self.gguf.add_uint32(f"{vision}.attention.head_count", _HEADS)
         self.gguf.add_uint32(f"{vision}.projection_dim", TEXT_WIDTH)
         self.gguf.add_uint32(f"{vision}.spatial_merge_size", 2)
@@ -103,7 +107,7 @@ class _Projector:
         self.add_vector("v.patch_embd.bias", _WIDTH)
         self.add("v.position_embd.weight", positions, _WIDTH)
         self.add_norm("v.post_ln")
-        for layer in range(_LAYERS):
+        for layer in range(self.layers):
             block = f"v.blk.{layer}"
             for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
                 self.add(f"{block}.{name}.weight", _WIDTH, _WIDTH)

@@ -1,6 +1,7 @@
 """Images: checked, turned upright, freed of metadata, scaled, and written as what llama.cpp's decoder reads."""
 
 import re
+from contextlib import suppress
 from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, cast
@@ -16,7 +17,7 @@ LARGEST_SIDE_PIXELS: Final = 2048
 """Projectors of Qwen3-VL and HunyuanOCR take no more than 2048 x 2048 pixels; llama.cpp scales anything larger down itself."""
 MOST_BYTES: Final = 50_000_000
 MOST_PIXELS: Final = 120_000_000
-"""A phone's 108 megapixels pass; decoded, so many take 480 MB."""
+"""A phone's 108 megapixels pass. While so many are decoded they take 0.8 GB of memory, as WebP 2 GB."""
 MOST_JPEG_SCANS: Final = 50
 """A progressive JPEG has about ten; a few bytes make another, and every one costs a walk over all pixels."""
 
@@ -203,12 +204,17 @@ def _has_too_many_scans(jpeg: bytes) -> bool:
 
 
 def _hush() -> None:
-    """Keep what Pillow has to say about a file from the terminal."""
-    import logging  # Pillow has imported both by now
+    """Keep what Pillow and libtiff have to say about a file from the terminal."""
+    import ctypes
+    import logging
     import warnings
+
+    from PIL import _imaging
 
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # for good: catch_warnings is not safe among threads
+    with suppress(AttributeError):  # some builds hide libtiff, which writes its complaints to fd 2, as the chat does
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def _fitted(size: tuple[int, int], largest_side: int) -> tuple[int, int]:
@@ -242,9 +248,8 @@ def _in_eight_bits(image: "Image") -> "Image":
         return image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
     if image.mode in {"I", "F"}:
         return _stretched(image)
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    return image.convert("L" if image.mode in {"1", "L"} else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "L" if image.mode in {"1", "L"} else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _stretched(image: "Image") -> "Image":

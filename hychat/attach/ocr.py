@@ -18,6 +18,8 @@ from hychat.domain.errors import InputUnreadable
 from hychat.messages import _
 
 if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 _THREADS: Final = 2
@@ -63,11 +65,9 @@ def text_in_image(data: bytes, name: str, threads: int = _THREADS) -> str:
             _("{name}: text in pictures is read by a package that is not installed.").format(name=name),
             hint="pipx inject hychat rapidocr onnxruntime",
         )
-    import numpy as np
-
-    pixels = np.asarray(_fitted(_opened(data, name)))
+    pixels = _fitted(_opened(data, name))
     with _reading:  # it keeps what it is doing in itself
-        found = _reader(threads)(pixels[:, :, ::-1])  # blue first, as OpenCV has it
+        found = _reader(threads)(pixels)
     if not found.txts:
         return ""
     return "\n".join(line(row) for row in rows(map(_box, found.txts, found.boxes.tolist())))
@@ -122,20 +122,21 @@ def _opened(data: bytes, name: str) -> "Image":
         raise InputUnreadable(_("{name} is not a picture that can be opened.").format(name=name)) from error
 
 
-def _fitted(image: "Image") -> "Image":
-    """As many pixels as it takes, in a shape that the detector can work on."""
-    from PIL import ImageOps
+def _fitted(image: "Image") -> "NDArray[uint8]":
+    """As many pixels as are read at once, in a shape that the detector can work on; blue first, as OpenCV has it."""
+    import numpy as np
 
     scale = min(1.0, (_MOST_PIXELS / (image.width * image.height)) ** 0.5)
     if scale < 1:
         image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), reducing_gap=2)
+    pixels = np.asarray(image)[:, :, ::-1]
     least = max(_SMALLEST_SIDE, max(image.size) // _NARROWEST)
-    wanted = max(image.width, least), max(image.height, least)
-    missing_x, missing_y = wanted[0] - image.width, wanted[1] - image.height
-    if not (missing_x or missing_y):
-        return image
-    border = missing_x // 2, missing_y // 2, missing_x - missing_x // 2, missing_y - missing_y // 2
-    return ImageOps.expand(image, border, fill=image.getpixel((0, 0)))  # type: ignore[arg-type]
+    if least <= min(image.size):
+        return pixels
+    framed = np.full((max(image.height, least), max(image.width, least), 3), pixels[0, 0])
+    top, left = (framed.shape[0] - image.height) // 2, (framed.shape[1] - image.width) // 2
+    framed[top : top + image.height, left : left + image.width] = pixels
+    return framed
 
 
 @lru_cache(maxsize=1)
@@ -164,6 +165,7 @@ def _reader(threads: int) -> Any:
             "Det.limit_type": "max",
             "Det.limit_side_len": _MOST_PIXELS,
             "Global.max_side_len": _MOST_PIXELS,
+            "Rec.rec_batch_num": 1,  # several at once wait for the longest
             "Global.use_cls": False,  # it takes one long line in thirty to stand on its head
             "Global.log_level": "critical",
             "Global.use_vertical_padding": False,

@@ -11,7 +11,7 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import HychatError, Interrupted
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
-from hychat.engine.prompt.segments import ChatTurn, Prompt, Segment
+from hychat.engine.prompt.segments import ChatTurn, Prompt, Segment, seen
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece
 from hychat.messages import _
 
@@ -27,7 +27,11 @@ class EchoBuilder:
         segments = [Segment("<system>", is_control=True), Segment(system, is_control=False)] if system else []
         for turn in turns:
             marker = "<user>" if turn.is_user else "<assistant>"
-            segments += [Segment(marker, is_control=True), Segment(turn.text, is_control=False)]
+            segments += [
+                Segment(marker, is_control=True),
+                *map(seen, turn.pictures),
+                Segment(turn.text, is_control=False),
+            ]
         return (*segments, Segment("<assistant><think>" if think else "<assistant>", is_control=True))
 
     def starts_in_thought(self, *, think: bool) -> bool:
@@ -60,6 +64,7 @@ class EchoEngine:
         context_tokens: int = 4096,
         tokens_per_second: float | None = None,
         can_think: bool = False,
+        can_see: bool = False,
         metadata: Mapping[str, str] = MappingProxyType({"devices": "echo"}),
     ) -> None:
         """Without `tokens_per_second` it answers as fast as it can; `load` is how the loading goes, once."""
@@ -68,7 +73,7 @@ class EchoEngine:
         self._pause_seconds = 1 / tokens_per_second if tokens_per_second else 0.0
         self._builder = EchoBuilder(can_think)
         defaults = GenerationSettings(temperature=0.7, seed=0)
-        self._model = LoadedModel(name, self._builder, context_tokens, defaults, metadata=metadata)
+        self._model = LoadedModel(name, self._builder, context_tokens, defaults, can_see=can_see, metadata=metadata)
         self.prompts: list[Prompt] = []
         """Every prompt it was asked, oldest first."""
         self.settings: list[GenerationSettings] = []

@@ -186,6 +186,12 @@ class Guard:
                     verdicts[number] = _heavier(verdicts[number], _kindly(ruled))
         return [self._kept(verdict, text) for verdict, text in zip(verdicts, texts, strict=True)]
 
+    def picture(self, data: bytes) -> SafetyVerdict:
+        """Of a PNG or JPEG, where the extra `image-safety` is installed; else nothing is said of it."""
+        from hychat.safety import image  # rarely needed
+
+        return image.image_verdict(data, self.level) if image.is_installed() else _ALLOWED
+
     def reply(self, prompt: str, text: str, shown: int = 0, cancel: CancelToken | None = None) -> SafetyVerdict:
         """Of an answer, or of what is written of it, whose first characters are shown. Raises as `prompt`."""
         words, judge = self._layers.loaded()

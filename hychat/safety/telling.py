@@ -93,11 +93,11 @@ def why_text(verdict: SafetyVerdict | None, level: SafetyLevel, own_words: Path)
     if verdict.span:
         first, last = verdict.span
         lines.append(_("Where: characters {first} to {last}.").format(first=first + 1, last=last))
-    lines.append(
-        _("If it is wrong: say it in another way, allow the phrase in {path}, or use another level: /safety.").format(
-            path=own_words
-        )
-    )
+    if verdict.guard == "image":
+        lines.append(_("If it is wrong: use another level: /safety."))
+    else:
+        text = _("If it is wrong: say it in another way, allow the phrase in {path}, or use another level: /safety.")
+        lines.append(text.format(path=own_words))
     return "\n".join(lines)
 
 
@@ -117,6 +117,7 @@ def _layer_name(verdict: SafetyVerdict) -> str:
         "net": _("the small model"),
         "encoder": _("the encoder"),
         "guard": _("the guard model"),
+        "image": _("the image filter"),
     }
     name = names.get(verdict.guard, verdict.guard)
     return (

@@ -21,18 +21,21 @@ _ALLOWED: Final = SafetyVerdict(SafetyAction.ALLOW)
 
 
 def question_verdict(guard: "Guard | None", question: Message, cancel: CancelToken) -> SafetyVerdict:
-    """What the filter says of a question and its files, the heaviest. Raises Interrupted."""
-    return _heaviest(guard, [*_texts(question)], cancel)
+    """What the filter says of a question, its files and its pictures, the heaviest. Raises Interrupted."""
+    if guard is None:
+        return _ALLOWED
+    pictures = (part.attachment.data for part in question.parts if isinstance(part, ImagePart))
+    return _heaviest([*guard.prompts([*_texts(question)], cancel), *map(guard.picture, pictures)])
 
 
 def words_verdict(guard: "Guard | None", question: Message, cancel: CancelToken) -> SafetyVerdict:
     """What the filter says of the words that stand for a question's pictures. Raises Interrupted."""
-    return _heaviest(guard, [part.attachment.text for part in question.parts if isinstance(part, ImagePart)], cancel)
+    words = [part.attachment.text for part in question.parts if isinstance(part, ImagePart)]
+    return _heaviest(guard.prompts(words, cancel)) if guard else _ALLOWED
 
 
-def _heaviest(guard: "Guard | None", texts: Sequence[str], cancel: CancelToken) -> SafetyVerdict:
+def _heaviest(verdicts: Sequence[SafetyVerdict]) -> SafetyVerdict:
     order = [*SafetyAction]
-    verdicts = guard.prompts(texts, cancel) if guard else []
     return max(verdicts, key=lambda each: order.index(each.action), default=_ALLOWED)
 
 

@@ -23,6 +23,8 @@ _NAMES: Final = (
     "tui",
     "tui_large",
     "safety",
+    "images",
+    "vision",
 )
 """Modules of this package; each has `rows`."""
 _ROUNDS: Final = 5

@@ -164,21 +164,17 @@ class Prompt(TextArea):
             self._walked = walked
 
     async def _on_paste(self, event: events.Paste) -> None:
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
-        if len(text) > _LARGE_PASTE_CHARACTERS:
-            event.stop()
-            event.prevent_default()
-            self.post_message(self.PastedMuch(text))
-            return
         from hychat.attach.open import dropped_paths  # once somebody pastes
 
-        if paths := dropped_paths(text):
-            event.stop()
-            event.prevent_default()
-            self.post_message(self.PastedFiles(paths))
-            return
-        await super()._on_paste(events.Paste(text))
+        event.stop()
         event.prevent_default()
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        if len(text) > _LARGE_PASTE_CHARACTERS:
+            self.post_message(self.PastedMuch(text))
+        elif paths := dropped_paths(text):
+            self.post_message(self.PastedFiles(paths))
+        else:
+            await super()._on_paste(events.Paste(text))
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Tell the screen, which offers completions."""
