@@ -46,8 +46,10 @@ def write_hunyuan_vl(folder: Path, *, width: int = TEXT_WIDTH) -> tuple[Path, Pa
     return model.close(), projector.close()
 
 
-def write_smolvlm(folder: Path, *, width: int = TEXT_WIDTH, encoder_layers: int = _LAYERS) -> tuple[Path, Path]:
-    """As `write_hunyuan_vl`; a picture becomes tiles of 16 tokens, and one of the whole."""
+def write_smolvlm(
+    folder: Path, *, width: int = TEXT_WIDTH, encoder_layers: int = _LAYERS, longest_side: int = 128
+) -> tuple[Path, Path]:
+    """As `write_hunyuan_vl`; a picture is scaled to `longest_side` pixels, and becomes tiles of 64 and one of the whole."""
     model = _SmolVlm(folder / "tiny-smolvlm.gguf", "llama", _SMOLVLM, NO_FAULTS, 8)
     model.add_model(attention, dense)
     projector = _Projector(
@@ -55,7 +57,7 @@ def write_smolvlm(folder: Path, *, width: int = TEXT_WIDTH, encoder_layers: int 
     )
     projector.add_encoder(positions=8 * 8)
     projector.gguf.add_uint32("clip.vision.projector.scale_factor", 2)
-    projector.gguf.add_uint32("clip.vision.preproc_image_size", 128)
+    projector.gguf.add_uint32("clip.vision.preproc_image_size", longest_side)
     projector.add("mm.model.fc.weight", width, 4 * _WIDTH)
     return model.close(), projector.close()
 
