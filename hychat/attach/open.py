@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from hychat.attach.documents import is_document, open_document
 from hychat.attach.image import MOST_BYTES, is_image, open_image, too_many_bytes
-from hychat.attach.text import text_part, unreadable
-from hychat.domain.attachment import Attachment
+from hychat.attach.text import UTF_16_MARKS, decoded, text_part, unreadable
+from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.errors import InputUnreadable
 from hychat.domain.text import readable
 from hychat.messages import _
@@ -86,28 +87,27 @@ def is_sound(data: bytes) -> bool:
     return data.startswith(_SOUND_STARTS)
 
 
-def _refuse_sound(_data: bytes, name: str, _source: str | None) -> Attachment:
-    raise InputUnreadable(
-        _("{name} is a sound recording; hychat takes text and images.").format(name=name),
-        hint=_("Attach what is said in it as text."),
-    )
+def _open_sound(data: bytes, name: str, source: str | None) -> Attachment:
+    """Unchecked: who writes it down decodes it."""
+    return Attachment(AttachmentKind.SOUND, name, "audio/*", data=data, source=source)
 
 
 def _open_text(data: bytes, name: str, source: str | None) -> Attachment:
     """Under the rules of `hychat.attach.text`."""
-    if b"\0" in data:
+    if b"\0" in data and not data.startswith(UTF_16_MARKS):
         raise InputUnreadable(
             _("{name} is neither text nor an image: it holds NUL bytes.").format(name=name),
             hint=_("Turn the file into text or an image first."),
         )
-    return text_part(data.decode("utf-8-sig", "replace").replace("\r\n", "\n"), name, source).attachment
+    return text_part(decoded(data), name, source).attachment
 
 
 _KINDS: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes, str, str | None], Attachment]], ...]] = (
     (is_image, open_image),
-    (is_sound, _refuse_sound),
+    (is_document, open_document),
+    (is_sound, _open_sound),
 )
-"""What is told apart, in this order, and how it is opened; anything else is text. Speech and documents belong here."""
+"""What is told apart, in this order, and how it is opened; anything else is text."""
 
 
 def dropped_paths(text: str) -> list[Path]:

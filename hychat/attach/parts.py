@@ -2,21 +2,40 @@
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from hychat.attach.image import MOST_BYTES
 from hychat.attach.open import open_attachment, open_bytes
 from hychat.attach.text import read_file
 from hychat.domain.attachment import Attachment, AttachmentKind
+from hychat.domain.cancel import CancelToken
 from hychat.domain.message import AttachedPart, FilePart, ImagePart
 from hychat.messages import _
 
-_READ_BYTES = 1 << 16
+VOICE_MODEL: Final = "HYCHAT_VOICE_MODEL"
+"""The environment's name for the speech model: a folder, a size that faster-whisper knows, or `owner/name` on the hub."""
+_READ_BYTES: Final = 1 << 16
 
 
 def part_of(attachment: Attachment) -> AttachedPart:
-    """By its kind."""
-    return ImagePart(attachment) if attachment.kind is AttachmentKind.IMAGE else FilePart(attachment)
+    """By its kind; speech is written down. Raises as `voice.transcript`."""
+    match attachment.kind:
+        case AttachmentKind.IMAGE:
+            return ImagePart(attachment)
+        case AttachmentKind.SOUND:
+            from hychat.attach.voice import transcript
+
+            text = transcript(attachment.data, attachment.name, os.environ.get(VOICE_MODEL) or None)
+            return FilePart(replace(attachment, kind=AttachmentKind.TEXT, text=text, data=b""))
+        case AttachmentKind.TEXT:
+            return FilePart(attachment)
+
+
+def is_speech(part: AttachedPart) -> bool:
+    """Whether it was spoken: its words are shown before they are sent, for nobody has read them yet."""
+    return part.attachment.media_type.startswith("audio/")
 
 
 def part_of_file(path: Path) -> AttachedPart:
@@ -42,6 +61,13 @@ def part_of_stream(descriptor: int, name: str) -> AttachedPart | None:
         length += len(chunk)
     data = b"".join(chunks)
     return part_of(open_bytes(data, name)) if data.strip() else None
+
+
+def spoken_words(seconds: float, ends: CancelToken) -> str:
+    """What is said into the microphone, for so long or until `ends` is set. Raises as `voice.record` and `voice.transcript`."""
+    from hychat.attach.voice import record, transcript
+
+    return transcript(record(seconds, ends), _("microphone"), os.environ.get(VOICE_MODEL) or None)
 
 
 def picture_in_clipboard() -> ImagePart | None:

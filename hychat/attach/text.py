@@ -2,6 +2,7 @@
 
 import os
 import select
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from hychat.domain.message import FilePart
 from hychat.domain.text import readable
 from hychat.messages import _
 
+UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _READ_BYTES: Final = 1 << 16
 
 
@@ -39,7 +41,7 @@ def unreadable(name: str, error: OSError) -> InputUnreadable:
 
 
 def read_text(descriptor: int, name: str) -> str:
-    """All of a file as UTF-8, with a replacement character for what is not; a byte order mark is dropped.
+    """All of a file, as `decoded` reads it; a byte order mark is dropped.
 
     Raises:
         InputUnreadable: There are NUL bytes, so it is not text; the rest, which may be endless, is not waited for.
@@ -52,7 +54,16 @@ def read_text(descriptor: int, name: str) -> str:
                 hint=_("hychat reads text here; turn the file into text first."),
             )
         chunks.append(chunk)
-    return b"".join(chunks).decode("utf-8-sig", "replace").replace("\r\n", "\n")
+    return decoded(b"".join(chunks))
+
+
+def decoded(data: bytes) -> str:
+    """As UTF-8, by a UTF-16 mark, or as GB 18030, in which many a Chinese file is; else with replacement characters."""
+    encodings = ("utf-16",) if data.startswith(UTF_16_MARKS) else ("utf-8-sig", "gb18030")
+    for encoding in encodings:
+        with suppress(UnicodeDecodeError):
+            return data.decode(encoding).replace("\r\n", "\n")
+    return data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
 
 
 def _read(descriptor: int) -> bytes:

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hychat.attach.parts import part_of_file
+from hychat.attach.parts import is_speech, part_of_file
 from hychat.cli.details import loading, tell_answer
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.options import Consent
@@ -19,7 +19,7 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Truncate
 from hychat.domain.errors import ConversationNotFound, HychatError, UsageError
 from hychat.domain.event import TurnEvent
-from hychat.domain.message import Conversation, Part, TextPart
+from hychat.domain.message import Conversation, FilePart, Part, TextPart
 from hychat.engine.spawn import Spawned
 from hychat.messages import _
 from hychat.paths import config_file
@@ -73,6 +73,9 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
         _refuse_contradictions(asked)
         schema = _schema(asked.schema)
         parts = _parts(asked.words or asked.prompt or "", asked.files)
+        for part in parts:
+            if isinstance(part, FilePart) and is_speech(part):
+                output.note(_("{name} says: {text}").format(name=part.attachment.name, text=part.attachment.text))
         conversation = _conversation(runtime, asked, flags)
         if conversation is None:
             runtime.config = replace(runtime.config, model=_model(runtime.config.model, output, asked.consent))

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, assert_never
 
-from hychat.attach.parts import part_of_file, picture_in_clipboard
+from hychat.attach.parts import is_speech, part_of_file, picture_in_clipboard, spoken_words
 from hychat.cli import inline_text
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.line_input import LineInput
@@ -40,6 +40,7 @@ _BOLD: Final = "1"
 _DIM: Final = "2"
 _SIGNAL_CODE: Final = 128
 _QUESTIONS_REMEMBERED: Final = 100
+_LONGEST_SPEECH_SECONDS: Final = 60.0
 
 
 class Repl:
@@ -273,6 +274,8 @@ class Repl:
                 self._attach(path)
             case effects.AttachClipboard():
                 self._attach_clipboard()
+            case effects.Voice():
+                self._speak()
             case effects.Copy(text):
                 self._copy(text)
             case effects.Go(place):
@@ -337,7 +340,16 @@ class Repl:
         else:
             self._attach_part(part)
 
+    def _speak(self) -> None:
+        self._say(_("Listening, for a minute at most. Ctrl+C ends it."))
+        with cancelled_by_ctrl_c() as ends:
+            words = spoken_words(_LONGEST_SPEECH_SECONDS, ends)
+        self._edit(words)
+
     def _attach_part(self, part: AttachedPart) -> None:
+        if is_speech(part):
+            self._edit(part.attachment.text)
+            return
         self._files.append(part)
         self._say(_("{name} goes with the next question.").format(name=part.attachment.name))
 

@@ -12,6 +12,8 @@ class AttachmentKind(StrEnum):
 
     TEXT = "text"
     IMAGE = "image"
+    SOUND = "sound"
+    """Speech, which is written down before a model reads it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,11 @@ def _image(_desk: Desk, argument: str) -> Iterator[Effect]:
     yield do.Attach(Path(argument).expanduser()) if argument else do.AttachClipboard()
 
 
+def _voice(_desk: Desk, argument: str) -> Iterator[Effect]:
+    """Without a path, from the microphone."""
+    yield do.Attach(Path(argument).expanduser()) if argument else do.Voice()
+
+
 _OCR_TASKS: Final = {
     "text": "Extract the text in the image.",
     "where": "Detect and recognize text in the image, and output the text coordinates in a formatted manner.",
@@ -384,6 +389,8 @@ _ALL: Final = (
             argument="PATH"),
     Command("image", Group.CHAT, lambda: _("Put an image before it; without a path, the one in the clipboard"), _image,
             aliases=("attach",), argument="[PATH]"),
+    Command("voice", Group.CHAT, lambda: _("Speak, or write a recording down; the words can be changed before they are sent"),
+            _voice, argument="[PATH]"),
     Command("ocr", Group.CHAT, lambda: _("Ask what HunyuanOCR knows to do with an image"), _ocr, argument="[TASK]",
             choices=lambda _desk: _OCR_TASKS),
     Command("clear", Group.CHAT, lambda: _("Forget what was said; the chat stays in the history"), _clear,

@@ -97,6 +97,11 @@ class AttachClipboard:
 
 
 @dataclass(frozen=True, slots=True)
+class Voice:
+    """Take up speech, and put its words into the prompt; a second one ends it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """Put this into the clipboard."""
 
@@ -158,6 +163,7 @@ Effect = (
     | Draft
     | Attach
     | AttachClipboard
+    | Voice
     | Copy
     | Go
     | ShowChat

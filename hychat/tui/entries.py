@@ -221,7 +221,7 @@ class Welcome:
         """As `Entry`."""
         hints = (
             ("/", _("commands; F1 lists them with their keys")),
-            ("@", _("a text file before the question")),
+            ("@", _("a file before the question: text, a document, an image")),
             ("F2", _("models: fetch one, or talk to another")),
             ("F3 F4", _("style and temperature of the next answer")),
             ("Ctrl+R", _("earlier chats")),

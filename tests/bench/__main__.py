@@ -25,6 +25,8 @@ _NAMES: Final = (
     "safety",
     "images",
     "vision",
+    "ocr",
+    "voice",
 )
 """Modules of this package; each has `rows`."""
 _ROUNDS: Final = 5

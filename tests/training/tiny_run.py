@@ -90,3 +90,8 @@ def test_a_tiny_run_gives_files_that_the_run_time_reads(tmp_path: Path) -> None:
     assert read(tmp_path, "zh").logits([(given, 0)])[0][0] == pytest.approx(float(wanted), abs=0.1)
     assert 0 < net.threshold("prompt", "en", 0.02) < 1
     assert "prompt-en-True" in (tmp_path / "CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_weights_of_several_runs_are_averaged() -> None:
+    states = [{"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([3.0, 6.0])}]
+    assert pipeline.mean_of(states)["w"].tolist() == [2.0, 4.0]

@@ -19,13 +19,14 @@ from hychat.engine.llama.context import BATCH_TOKENS, AbortFlag, CacheFull, Cont
 from hychat.engine.llama.model import LogTail, Model
 from hychat.engine.llama.sequence import Chunk, PictureUnreadable, ProjectorLoadError
 
-_REMEMBERED_BYTES: Final = 256 << 20
-"""Of pixels and embeddings, beside what runs."""
+_REMEMBERED_BYTES: Final = 64 << 20
+"""Of pixels and embeddings, beside what runs: some thirty pictures of 200 tokens in a model of 2,048 floats a token."""
 _SIGN_OF_LIFE_NODES: Final = 24
 """Of the encoder's graph, between two looks whether it shall stop."""
 _TEXT: Final = 0  # mtmd_input_chunk_type
 _TINY_SIDE: Final = 28
 _ID_BYTES: Final = 4
+_BYTES_PER_FLOAT: Final = 4
 
 
 @dataclass(slots=True)
@@ -33,8 +34,25 @@ class _Picture:
     """What a picture is in a prompt."""
 
     items: list[int | Chunk]
-    bytes: int
-    """Of memory, about."""
+    pixel_bytes: int
+    """Of the picture as it was taken apart, which is let go when its embeddings are there."""
+
+    @property
+    def bytes(self) -> int:
+        """Of memory, about."""
+        chunks = [item for item in self.items if isinstance(item, Chunk)]
+        waiting = any(chunk.embeddings is None for chunk in chunks)
+        return self.pixel_bytes * waiting + sum(ctypes.sizeof(chunk.embeddings) for chunk in chunks if chunk.embeddings)
+
+
+class _Handle:
+    """A chunk of mtmd's, freed with the last who knows it."""
+
+    __slots__ = ("__weakref__", "pointer")
+
+    def __init__(self, pointer: Any, free: Callable[[Any], None]) -> None:
+        self.pointer = pointer
+        weakref.finalize(self, free, pointer)
 
 
 @dataclass(slots=True)
@@ -121,8 +139,7 @@ class Vision:
         chunks = [item for item in items if isinstance(item, Chunk)]
         for number, chunk in enumerate(chunks):
             chunk.ids = _ids(digest + bytes([number % 256, nth % 256]), len(chunk.ids))
-        floats = sum(len(chunk.ids) for chunk in chunks) * self._model.embedding_width
-        return _Picture(items, 4 * (pixels + floats))
+        return _Picture(items, _BYTES_PER_FLOAT * pixels)
 
     def _bitmap(self, data: bytes) -> Any:
         buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
@@ -153,11 +170,9 @@ class Vision:
             count = ctypes.c_size_t()
             tokens = lib.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
             return [*tokens[: count.value]]
-        copy = lib.mtmd_input_chunk_copy(chunk)
         ids = [0] * lib.mtmd_input_chunk_get_n_tokens(chunk)
-        found = Chunk(copy, ids, lib.mtmd_input_chunk_get_n_pos(chunk))
-        weakref.finalize(found, lib.mtmd_input_chunk_free, copy)
-        return [found]
+        handle = _Handle(lib.mtmd_input_chunk_copy(chunk), lib.mtmd_input_chunk_free)
+        return [Chunk(handle, ids, lib.mtmd_input_chunk_get_n_pos(chunk))]
 
     # Chunks to embeddings
 
@@ -173,7 +188,7 @@ class Vision:
         size = len(chunk.ids)
         self._progress = _Progress(tell, self._nodes.get(size, 0))
         try:
-            failed = self._lib.mtmd_encode_chunk(self._handle, chunk.handle)
+            failed = self._lib.mtmd_encode_chunk(self._handle, chunk.handle.pointer)
             if self.abort.is_set:
                 raise DecodeAborted
             if failed:
@@ -184,6 +199,9 @@ class Vision:
         floats = size * self._model.embedding_width
         chunk.embeddings = (ctypes.c_float * floats)()
         ctypes.memmove(chunk.embeddings, self._lib.mtmd_get_output_embd(self._handle), ctypes.sizeof(chunk.embeddings))
+        without_pixels = self._lib.mtmd_input_chunk_get_placeholder(chunk.handle.pointer)
+        if without_pixels:
+            chunk.handle = _Handle(without_pixels, self._lib.mtmd_input_chunk_free)
 
     def _look_up(self, _tensor: Any, is_question: bool, _user_data: Any) -> bool:
         """Ggml asks of each node whether it is of interest, and tells when such a one is computed."""
@@ -209,7 +227,7 @@ class Vision:
         """
         after = ctypes.c_int32()
         result: int = self._lib.mtmd_helper_decode_image_chunk(
-            self._handle, context.handle, chunk.handle, chunk.embeddings, position, sequence, BATCH_TOKENS,
+            self._handle, context.handle, chunk.handle.pointer, chunk.embeddings, position, sequence, BATCH_TOKENS,
             ctypes.byref(after), self._lib.mtmd_helper_post_decode_callback(), None,
         )  # fmt: skip
         if result == 1:

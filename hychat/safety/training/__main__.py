@@ -14,13 +14,12 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="holds train/*.jsonl.gz and dev/*.jsonl.gz")
     parser.add_argument(
-        "--out", type=Path, default=Path(str(files("hychat.safety.model"))), help="where weights.npz and CARD.md go"
+        "--out", type=Path, default=Path(str(files("hychat.safety.model"))), help="where the weights and CARD.md go"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    train(given.folder, given.out, Recipe(seed=given.seed, n_epochs=given.epochs, n_threads=given.threads))
+    train(given.folder, given.out, Recipe(seed=given.seed, n_threads=given.threads))
 
 
 if __name__ == "__main__":

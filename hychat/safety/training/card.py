@@ -18,7 +18,8 @@ All texts are folded (`hychat.safety.fold`) before training and before use. Two 
    one for replies; it settles what is clearly harmless;
 2. an encoder for each language: the six layers of all-MiniLM-L6-v2 for English, the lower layers of multilingual-e5-small for
    Chinese, each with a cut vocabulary, fine-tuned with a head for prompts, one for replies (prompt and reply as a pair) and
-   one for categories; weights in 4 bits. The Chinese one learned from English prompts too.
+   one for categories; weights in 4 bits. The Chinese one learned from English prompts too; the English one is the mean of
+   two fine-tunings, whose weights were averaged.
 
 Thresholds are set on harmless rows alone, a quarter of those of some sources of ordinary use, which was never trained on:
 {", ".join(sorted(HELD_OUT))}. Each source counts by the root of its rows.

@@ -37,10 +37,14 @@ class Recipe:
     """What the result depends on besides the rows."""
 
     seed: int = 0
+    """Of the first stage."""
+    runs: Mapping[str, Sequence[tuple[int, int]]] = field(
+        default_factory=lambda: {"en": ((0, 2), (1, 1)), "zh": ((0, 1),)}
+    )
+    """Seed and epochs of each fine-tuning; the weights of an encoder are the mean of its runs'."""
     n_layers: Mapping[str, int] = field(default_factory=lambda: {"en": 6, "zh": 4})
     """Of each base, the lower ones."""
     n_pieces: Mapping[str, int] = field(default_factory=lambda: {"en": 10000, "zh": 9000})
-    n_epochs: int = 1
     n_threads: int = 2
     grey_share: Mapping[str, float] = field(default_factory=lambda: {"prompt": 0.4, "response": 0.12})
     """Of ordinary harmless texts: left to the encoder. Less of the replies, which are judged sentence by sentence."""
@@ -71,13 +75,21 @@ def train_encoder(rows: Sequence[Row], language: str, recipe: Recipe) -> Trained
     base: Base = MiniLm() if language == "en" else E5()
     own = [row for row in rows if row.language == language]
     shown = own if language == "en" else [row for row in rows if row.language == language or row.kind == "prompt"]
-    random = Random(recipe.seed)  # noqa: S311 - repeatable, not secret
     kept = vocabulary.cut(base, (row.text for row in own), recipe.n_pieces[language])
     pieces = vocabulary.pieces_of(base, kept)
-    epochs = [list(examples(shown, pieces, random)) for _epoch in range(recipe.n_epochs)]
-    model = Encoder(base, base.words([*base.special, *kept]), recipe.n_layers[language])
-    fine_tune(model, epochs, recipe.seed)
-    return Trained(model.state_dict(), base, kept)
+    states = []
+    for seed, n_epochs in recipe.runs[language]:
+        random = Random(seed)  # noqa: S311 - repeatable, not secret
+        epochs = [list(examples(shown, pieces, random)) for _epoch in range(n_epochs)]
+        model = Encoder(base, base.words([*base.special, *kept]), recipe.n_layers[language])
+        fine_tune(model, epochs, seed)
+        states.append(model.state_dict())
+    return Trained(mean_of(states), base, kept)
+
+
+def mean_of(states: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+    """Of weights that were fine-tuned from the same ones: better than any of them (Wortsman et al., "Model soups", 2022)."""
+    return {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
 
 
 def finish(

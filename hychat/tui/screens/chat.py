@@ -12,9 +12,10 @@ from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.message import Message as TextualMessage
 
-from hychat.attach.parts import part_of_file, picture_in_clipboard
+from hychat.attach.parts import is_speech, part_of_file, picture_in_clipboard, spoken_words
+from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import HychatError
-from hychat.domain.message import Message, Part, Role
+from hychat.domain.message import AttachedPart, Message, Part, Role
 from hychat.messages import _
 from hychat.tui import commands, effects
 from hychat.tui.commands import COMMANDS, Command
@@ -31,6 +32,7 @@ from hychat.tui.widgets.staged import Staged
 from hychat.tui.widgets.status import StatusLine
 from hychat.tui.widgets.transcript import Transcript
 
+_LONGEST_SPEECH_SECONDS: Final = 60.0
 _QUIT_SECONDS: Final = 1.5
 """How long a second Ctrl+C is waited for."""
 
@@ -64,6 +66,8 @@ class ChatScreen(ConversationScreen):
         self._changed: Message | None = None
         """The earlier question that is being changed."""
         self._is_quitting = False
+        self._listening: CancelToken | None = None
+        """Ends what the microphone takes up."""
 
     # Sending
 
@@ -100,7 +104,38 @@ class ChatScreen(ConversationScreen):
             except HychatError as error:
                 self.app.call_from_thread(self.tell_error, error)
             else:
-                self.app.call_from_thread(self.staged.attach, part)
+                self.app.call_from_thread(self._take_part, part)
+
+    def _take_part(self, part: AttachedPart) -> None:
+        """Speech becomes words in the prompt, to be read before they are sent."""
+        if is_speech(part):
+            self._take_words(part.attachment.text)
+        else:
+            self.staged.attach(part)
+
+    def _take_words(self, words: str) -> None:
+        self.prompt.set_text(" ".join(filter(None, (self.prompt.text, words))))
+        self.prompt.focus()
+
+    def _speak(self) -> None:
+        """Begin to listen, or end it."""
+        if self._listening is not None:
+            self._listening.set()
+            return
+        self._listening = CancelToken()
+        self.tell(_("Listening, for a minute at most. /voice or Esc ends it."))
+        self._listen(self._listening)
+
+    @work(thread=True, group="attach")
+    def _listen(self, ends: CancelToken) -> None:
+        try:
+            words = spoken_words(_LONGEST_SPEECH_SECONDS, ends)
+        except HychatError as error:
+            self.app.call_from_thread(self.tell_error, error)
+        else:
+            self.app.call_from_thread(self._take_words, words)
+        finally:
+            self._listening = None
 
     @work(thread=True, group="attach")
     def _attach_clipboard(self, *, is_asked_for: bool) -> None:
@@ -225,6 +260,8 @@ class ChatScreen(ConversationScreen):
                 self._attach_files([path])
             case effects.AttachClipboard():
                 self._attach_clipboard(is_asked_for=True)
+            case effects.Voice():
+                self._speak()
             case effects.Copy(text):
                 self.app.copy_to_clipboard(text)
                 self.notify(_("Copied."), markup=False)
@@ -289,6 +326,8 @@ class ChatScreen(ConversationScreen):
         """Close what is open, else stop the answer; what was written stays."""
         if self.query_one(Completion).display:
             self.query_one(Completion).close()
+        elif self._listening is not None:
+            self._listening.set()
         elif self._cancel is not None:
             self._cancel.set()
         elif self._changed is not None:
