@@ -33,7 +33,7 @@ _SIDE: Final = 448
 
 
 def rows(rounds: int) -> Iterator[Row]:
-    """A tiny model; its encoder has many layers, and is still a hundred times cheaper than a real one."""
+    """A tiny model whose encoder has many layers: with a few, both sides only measure their own overhead (12 layers: 0.20, 0.31)."""
     with TemporaryDirectory() as folder:
         model, projector = write_smolvlm(Path(folder), encoder_layers=96)
         ours = [_ours(model, projector, _picture(number)) for number in range(rounds)]
