@@ -65,8 +65,8 @@ def _figures(stages: Stages, dev: Sequence[Row]) -> list[str]:
     lines = [
         "## Figures on the development sets",
         "",
-        "Never trained on, but looked at when one of a few fine-tunings was chosen: expect somewhat less elsewhere. Percent; "
-        "thresholds as above, but for the best F1.",
+        "Never trained on, but looked at when one of a few fine-tunings was chosen: expect somewhat less elsewhere.",
+        "Percent; thresholds as above, but for the best F1.",
         "",
     ]
     lines += [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
