@@ -257,9 +257,9 @@ class Terminal:
             pass
         return waiting + self.written[known:]
 
-    def wait_for_more(self) -> None:
-        """Read what the program writes next."""
-        self._read(PATIENCE_SECONDS)
+    def wait_for_more(self) -> bool:
+        """Read what the program writes next, which may be a part of a character; whether anything came."""
+        return self._read(PATIENCE_SECONDS)
 
     def end(self) -> int:
         """Read until the program has ended; its exit code, a signal as a negative number."""

@@ -36,9 +36,7 @@ class Chat:
     def wait_for(self, text: str) -> None:
         """Read on until the program has written this, behind what was waited for before."""
         while text not in self.terminal.written[self._read :]:
-            before = len(self.terminal.written)
-            self.terminal.wait_for_more()
-            if len(self.terminal.written) == before:
+            if not self.terminal.wait_for_more():
                 raise AssertionError(f"{text!r} did not come: {self.terminal.written!r}\n{self.terminal.last_words()}")
         self._read = self.terminal.written.index(text, self._read) + len(text)
 
