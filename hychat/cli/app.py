@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, Lazy]] = {
     "history": Lazy(_("List, search, show and export chats."), "hychat.cli.history"),
     "batch": Lazy(_("Answer many questions from a file, several at once."), "hychat.cli.batch"),
     "safety": Lazy(_("Ask the safety filter what it thinks of texts."), "hychat.cli.safety"),
+    "gguf": Lazy(_("Convert, quantize and look into model files."), "hychat.cli.gguf"),
     "config": Lazy(_("Show and change the settings."), "hychat.cli.config"),
     "doctor": Lazy(_("Look for what is wrong here, and say how to put it right."), "hychat.cli.doctor"),
     "bench": Lazy(_("Measure how fast a model reads and writes here."), "hychat.cli.bench"),

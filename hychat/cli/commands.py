@@ -42,11 +42,14 @@ class Group(TyperGroup):
         """Its help page."""
         from hychat.cli.help import Section, page, sections_of
 
-        rows = [(name, self.commands[name].help or "") for name in self.list_commands(ctx)]
-        sections = [Section(_("Commands"), rows), *sections_of(self.get_params(ctx))]
+        sections = [Section(_("Commands"), self.rows()), *sections_of(self.get_params(ctx))]
         usage = f"{ctx.command_path} {_('COMMAND')}"
         notes = [_("What a command takes: {command}").format(command=f"{usage} --help"), _for_any_command()]
         return page([f"{usage} ..."], self.help or "", sections, notes)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Each command's name, and what it is for."""
+        return [(name, command.help or "") for name, command in self.commands.items()]
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's
         """In the order they were written."""

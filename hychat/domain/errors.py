@@ -25,6 +25,7 @@
     │   ├── EngineSilent                it stopped answering
     │   └── EngineUnavailable           it cannot be started (llama-cpp-python broken or missing)
     ├── AnswerIncomplete            1   an answer that had to be whole was cut
+    ├── ConversionError             1   a GGUF that cannot be made, measured or changed as asked
     ├── CatalogueError              1   a catalogue file that breaks its schema
     ├── ThemeError                  1   a theme that is not there, or whose file breaks its form
     ├── HistoryError                1   conversations cannot be read or written
@@ -167,6 +168,10 @@ class EngineUnavailable(EngineError):
 
 class AnswerIncomplete(HychatError):
     """An answer that had to be whole, such as JSON, was cut before its end."""
+
+
+class ConversionError(HychatError):
+    """A GGUF cannot be made, measured or changed as asked."""
 
 
 class CatalogueError(HychatError):
