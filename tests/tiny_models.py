@@ -229,7 +229,7 @@ class Writer:
             self.gguf.add_expert_shared_feed_forward_length(_FEED_FORWARD)
 
     def _add_tokenizer(self, family: Family) -> int:
-        plain, merges = _byte_pairs(_WORDS)
+        plain, merges = byte_pairs()
         texts = [*plain, *family.control]
         eos = texts.index(family.eos)
         self.gguf.add_tokenizer_model("gpt2")
@@ -281,7 +281,7 @@ def _mixture_after_dense(writer: Writer, layer: int) -> None:
     (_mixture if layer else dense)(writer, layer)
 
 
-def _byte_pairs(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def byte_pairs(words: tuple[str, ...] = _WORDS) -> tuple[list[str], list[str]]:
     """A byte-level vocabulary that holds these words, and its merges."""
     letters = _byte_letters()
     tokens, merges = list(letters.values()), list[tuple[str, str]]()
