@@ -26,6 +26,13 @@ layers: ## Which module may import which
 test: ## Behaviour
 	$(PYTHON) -m pytest
 
+build/rpc: # llama.cpp with RPC, by whose workers offload is tested on a machine without a GPU
+	CMAKE_ARGS=-DGGML_RPC=on $(PYTHON) -m pip install -q --no-cache-dir --no-deps --no-binary llama-cpp-python \
+	    --target build/rpc "llama-cpp-python==$$($(PYTHON) -c 'from importlib.metadata import version as v; print(v("llama-cpp-python"))')"
+
+offload-check: build/rpc ## Test offload on workers; compiles llama.cpp once, which takes minutes
+	HYCHAT_TEST_RPC=$(CURDIR)/build/rpc/llama_cpp/lib $(PYTHON) -m pytest -m rpc tests/test_offload.py
+
 trials: ## Long runs of many random cases
 	$(PYTHON) -m pytest -m trial -s --timeout 1800
 
@@ -56,4 +63,4 @@ training-check: ## Test what makes the filter's weights; brings torch
 	$(PYTHON) -m pip install -q -e '.[train]'
 	$(PYTHON) -m pytest tests/training/tiny_run.py
 
-.PHONY: training-check help setup check lint types layers test trials snapshots screenshots bench format messages
+.PHONY: offload-check training-check help setup check lint types layers test trials snapshots screenshots bench format messages

@@ -14,9 +14,11 @@ from hychat.domain.errors import ModelNotFound
 from hychat.domain.message import Conversation
 from hychat.domain.model import LocalModel
 from hychat.engine.child import Child
+from hychat.engine.plan import NO_WISHES, Wishes
 from hychat.engine.process import EngineOptions, EngineProcess
 from hychat.engine.protocol import BenchResult, Engine, result_of
 from hychat.engine.spawn import Spawned
+from hychat.engine.workers import endpoints
 from hychat.history.states import KvStates
 from hychat.history.store import HistoryStore
 from hychat.paths import blocked_file, history_file, log_file, private_folder, states_folder, user_words_file
@@ -102,7 +104,9 @@ class Runtime:
             path=local.path,
             name=spec.name,
             projector=_text(projector_of(local)),
-            context_tokens=config.context_tokens or spec.context_tokens,
+            context_tokens=spec.context_tokens,
+            wishes=wishes_of(config),
+            workers=endpoints(config.rpc),
             threads=config.threads,
             slots=self._slots,
             log_file=_engine_log(),
@@ -145,7 +149,7 @@ class Runtime:
                 local = locate(MODEL)
             except ModelNotFound:
                 return None
-            options = replace(self._options(local), slots=2, context_tokens=local.spec.context_tokens)
+            options = replace(self._options(local), slots=2, wishes=NO_WISHES, workers=())
             self._ruler = GuardModel(EngineOracle(lambda: EngineProcess(options)))
         return self._ruler
 
@@ -182,7 +186,7 @@ class Runtime:
 
             local = fitting_onlooker(machine_memory().available)
             if local is not None:
-                options = replace(self._options(local), slots=1)
+                options = replace(self._options(local), slots=1, wishes=NO_WISHES, workers=())
                 self._onlooking = EngineOnlooker(options.name, lambda: EngineProcess(options))
         return self._onlooking
 
@@ -203,6 +207,18 @@ class Runtime:
         for part in (self._engine, self._child, self._ruler, self._onlooking, self._history):
             if part is not None:
                 part.close()
+
+
+def wishes_of(config: Config) -> Wishes:
+    """What the settings decide of how a model is loaded."""
+    return Wishes(
+        context_tokens=config.context_tokens,
+        gpu_layers=config.gpu_layers,
+        cpu_expert_layers=config.n_cpu_moe,
+        kv_type=config.kv_type,
+        tensor_split=tuple(float(share) for share in config.tensor_split.split(",") if share.strip()),
+        main_gpu=config.main_gpu,
+    )
 
 
 def _ocr() -> Callable[[bytes, str], str] | None:

@@ -124,7 +124,7 @@ class Heard:
     def __init__(self, engine: EngineProcess) -> None:
         self._engine = engine
         self.open, self.count, self.keep, self.recall = engine.open, engine.count, engine.keep, engine.recall
-        self.bench, self.close = engine.bench, engine.close
+        self.bench, self.close, self.places = engine.bench, engine.close, engine.places
         self.costs: list[Usage] = []
 
     def stream(self, prompt: Prompt, settings: GenerationSettings, cancel: CancelToken) -> Iterator[EngineEvent]:

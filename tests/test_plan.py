@@ -1,12 +1,15 @@
 """The memory plan: the longest context that fits, and as many layers on devices as fit with it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hychat.domain.errors import ModelTooLarge
-from hychat.engine.gguf import GgufArray, GgufHeader, MetadataValue, TensorInfo
-from hychat.engine.plan import CONTEXT_STEP_TOKENS, LEAST_CONTEXT_TOKENS, Device, LoadPlan, compute_bytes, plan
+from hychat.domain.errors import ModelTooLarge, UsageError
+from hychat.engine.gguf import GgufArray, GgufHeader, MetadataValue, TensorInfo, read_header
+from hychat.engine.plan import CONTEXT_STEP_TOKENS, LEAST_CONTEXT_TOKENS, Device, Wishes, plan
+from tests.whole_models import SHAPES, write_whole
 
 GIB = 1 << 30
 F16, Q4_K = 1, 12
@@ -39,8 +42,8 @@ def gpu(free_bytes: int, kind: str = "gpu") -> Device:
 
 def test_a_machine_with_room_gets_the_usual_longest_context() -> None:
     made = plan(model(), available_memory_bytes=64 * GIB)
-    assert made == LoadPlan(32_768, 0, 32_768 * KV_PER_TOKEN, made.reason)
-    assert made.reason == "All 32 layers on the CPU, context up to 32768 tokens (4.0 GiB)."
+    assert (made.context_tokens, made.gpu_layers, made.kv_bytes) == (32_768, 0, 32_768 * KV_PER_TOKEN)
+    assert made.reason.startswith("All 32 layers on the CPU.\nContext up to 32768 tokens (KV cache in f16, 4.0 GiB); ")
 
 
 def test_the_context_never_exceeds_what_the_model_was_trained_for() -> None:
@@ -83,7 +86,8 @@ def test_weights_that_the_cpu_backend_copies_must_be_available() -> None:
 def test_all_layers_and_the_output_go_to_a_device_that_takes_them() -> None:
     made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(24 * GIB)])
     assert (made.gpu_layers, made.context_tokens) == (LAYERS + 1, 32_768)
-    assert made.reason == "All 32 layers on CUDA0, context up to 32768 tokens (4.0 GiB)."
+    assert made.reason.startswith("All 32 layers on CUDA0.\nContext up to 32768 tokens (KV cache in f16, 4.0 GiB); ")
+    assert made.reason.endswith("of 24.0 GiB free on CUDA0.")
 
 
 def test_all_layers_on_a_device_are_worth_a_shorter_context() -> None:
@@ -93,7 +97,7 @@ def test_all_layers_on_a_device_are_worth_a_shorter_context() -> None:
 
 
 def test_a_wanted_context_goes_before_layers_on_a_device() -> None:
-    made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(7 * GIB)], context_tokens_wanted=32_768)
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(6 * GIB)], context_tokens_wanted=32_768)
     assert made.context_tokens == 32_768
     assert 0 < made.gpu_layers < LAYERS
 
@@ -145,28 +149,89 @@ def test_more_memory_never_shortens_the_context(memory: int, more: int, device: 
     assert tokens(memory) <= tokens(memory + more)
 
 
+def test_a_quantized_kv_cache_is_taken_where_only_that_puts_all_layers_on_a_device() -> None:
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(7 * GIB)], context_tokens_wanted=32_768)
+    assert (made.gpu_layers, made.kv_type, made.context_tokens) == (LAYERS + 1, "q8_0", 32_768)
+    assert "KV cache in q8_0" in made.reason
+
+
+def test_a_context_that_was_asked_for_is_refused_where_it_does_not_fit_and_the_longest_that_does_is_named() -> None:
+    with pytest.raises(ModelTooLarge, match="a context of 200000 tokens") as caught:
+        plan(model(), available_memory_bytes=8 * GIB, wishes=Wishes(context_tokens=200_000))
+    longest = int(caught.value.hint.split()[-1])
+    assert plan(model(), available_memory_bytes=8 * GIB, wishes=Wishes(context_tokens=longest))
+    with pytest.raises(ModelTooLarge):
+        plan(model(), available_memory_bytes=8 * GIB, wishes=Wishes(context_tokens=longest + CONTEXT_STEP_TOKENS))
+
+
+def test_a_refusal_names_the_size_that_fits() -> None:
+    with pytest.raises(ModelTooLarge) as caught:
+        plan(model(weights=20 * GIB), available_memory_bytes=8 * GIB)
+    assert "A model of about 7.0 GiB fits" in caught.value.hint
+
+
+def test_wishes_stand() -> None:
+    wishes = Wishes(gpu_layers=5, kv_type="q4_0", context_tokens=4_096)
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(24 * GIB)], wishes=wishes)
+    assert (made.gpu_layers, made.kv_type, made.context_tokens) == (5, "q4_0", 4_096)
+    assert "5 of 32 layers on CUDA0, the rest on the CPU." in made.reason
+
+
+def test_no_layer_goes_to_a_device_where_none_is_wished() -> None:
+    wishes = Wishes(gpu_layers=0)
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(24 * GIB)], wishes=wishes)
+    assert (made.gpu_layers, made.devices) == (0, ())
+
+
+def test_one_device_is_chosen_by_its_place() -> None:
+    devices = [gpu(24 * GIB), replace(gpu(12 * GIB), name="CUDA1")]
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=devices, wishes=Wishes(main_gpu=1))
+    assert [device.name for device in made.devices] == ["CUDA1"]
+
+
 @pytest.mark.parametrize(
-    ("tokens", "is_offloaded", "reported_mib"),
-    [
-        *((512, True, 14.01), (2_048, True, 15.51), (8_192, True, 21.51)),
-        *((512, False, 14.01), (2_048, False, 23.19), (8_192, False, 83.19)),
-    ],
+    "wishes", [Wishes(main_gpu=2), Wishes(tensor_split=(1.0,)), Wishes(main_gpu=0, tensor_split=(1.0, 2.0))]
 )
-def test_compute_buffers_are_as_large_as_llama_cpp_reports(
-    tokens: int, is_offloaded: bool, reported_mib: float
-) -> None:
-    starter = GgufHeader(
-        path="starter.gguf",
-        version=3,
-        metadata={
-            "general.architecture": "llama",
-            "llama.embedding_length": 576,
-            "llama.feed_forward_length": 1536,
-            "llama.attention.head_count": 9,
-        },
-        tensors=(),
-        alignment=32,
-        data_offset=0,
-        file_bytes=0,
+def test_wishes_for_devices_that_are_not_there_are_refused(wishes: Wishes) -> None:
+    devices = [gpu(24 * GIB), replace(gpu(12 * GIB), name="CUDA1")]
+    with pytest.raises(UsageError):
+        plan(model(), available_memory_bytes=64 * GIB, devices=devices, wishes=wishes)
+
+
+# Mixtures of experts
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory: pytest.TempPathFactory) -> GgufHeader:
+    """Hunyuan A13B at its full size, 45 GiB."""
+    path = tmp_path_factory.mktemp("whole") / "a13b.gguf"
+    return read_header(str(write_whole(path, SHAPES["hunyuan-a13b"])))
+
+
+def test_experts_stay_on_the_machine_where_a_device_takes_the_rest(mixture: GgufHeader) -> None:
+    smaller, larger = (
+        plan(mixture, available_memory_bytes=64 * GIB, devices=[gpu(n * GIB)], context_tokens_wanted=8_192)
+        for n in (8, 24)
     )
-    assert compute_bytes(starter, tokens, is_offloaded=is_offloaded) / 2**20 == pytest.approx(reported_mib, rel=0.05)
+    assert smaller.gpu_layers == larger.gpu_layers == LAYERS + 1
+    assert 0 < larger.cpu_expert_layers < smaller.cpu_expert_layers <= LAYERS
+    assert (
+        f"32 of 32 layers on CUDA0, but the experts of {larger.cpu_expert_layers} layers on the CPU." in larger.reason
+    )
+
+
+def test_a_device_that_holds_all_experts_gets_them(mixture: GgufHeader) -> None:
+    made = plan(mixture, available_memory_bytes=64 * GIB, devices=[gpu(80 * GIB)])
+    assert (made.gpu_layers, made.cpu_expert_layers) == (LAYERS + 1, 0)
+
+
+def test_layers_whose_experts_stay_can_be_wished(mixture: GgufHeader) -> None:
+    wishes = Wishes(cpu_expert_layers=32)
+    made = plan(mixture, available_memory_bytes=64 * GIB, devices=[gpu(80 * GIB)], wishes=wishes)
+    assert made.cpu_expert_layers == 32
+
+
+def test_what_a_plan_puts_on_a_device_fits_it(mixture: GgufHeader) -> None:
+    for size in range(1, 64, 3):
+        made = plan(mixture, available_memory_bytes=64 * GIB, devices=[gpu(size * GIB)])
+        assert all(place.total <= size * GIB for place in made.places[1:])

@@ -119,7 +119,7 @@ def _mlp(
 def _is_finer(layer: int, layers: int) -> bool:
     """Which layers' values and down projections Q4_K_M keeps in Q6_K: the first and last eighth, and every third between."""
     eighth = layers // 8
-    return layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2  # noqa: PLR2004
+    return layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2
 
 
 def _add_sizes(writer: gguf.GGUFWriter, shape: Shape, context_tokens: int) -> None:

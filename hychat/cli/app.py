@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, Lazy]] = {
     "config": Lazy(_("Show and change the settings."), "hychat.cli.config"),
     "doctor": Lazy(_("Look for what is wrong here, and say how to put it right."), "hychat.cli.doctor"),
     "bench": Lazy(_("Measure how fast a model reads and writes here."), "hychat.cli.bench"),
+    "rpc-worker": Lazy(_("Lend this machine's GPU and memory to hychat on another machine."), "hychat.cli.rpc_worker"),
     "web": Lazy(_("Serve the chat to a browser on this machine."), "hychat.cli.web"),
 }
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hychat.cli import typed
+from hychat.cli import options, typed
 from hychat.cli.commands import Command
 from hychat.cli.output import Output
 from hychat.config.load import load
@@ -53,12 +53,26 @@ def bench(  # noqa: PLR0913 - one parameter an option
     generated_tokens: _Generated = 128,
     repetitions: _Repetitions = 5,
     threads: _Threads = None,
+    gpu_layers: options.GpuLayers = None,
+    n_cpu_moe: options.CpuExperts = None,
+    kv_type: options.KvType = None,
+    tensor_split: options.TensorSplit = None,
+    main_gpu: options.MainGpu = None,
+    rpc: options.Rpc = None,
     as_json: _Json = False,
 ) -> None:
     """Measure, and print a table or JSON."""
     from hychat.runtime import Runtime  # completion and help do without it
 
-    config = load(config_file(), os.environ).over({"model": model, "threads": threads})
+    placing = {
+        "gpu_layers": gpu_layers,
+        "n_cpu_moe": n_cpu_moe,
+        "kv_type": kv_type,
+        "tensor_split": tensor_split,
+        "main_gpu": main_gpu,
+        "rpc": rpc,
+    }
+    config = load(config_file(), os.environ).over({"model": model, "threads": threads, **placing})
     output = Output.of_process()
     runtime = Runtime(config, spawned=ctx.obj)
     try:

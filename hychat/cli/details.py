@@ -15,6 +15,8 @@ def loading(engine: Engine, cancel: CancelToken, output: Output) -> Iterator[Loa
     """Load the model, and tell what it is and where it runs. Raises as `Engine.open`."""
     model = yield from engine.open(cancel)
     output.detail(_of_model(model))
+    if plan := model.metadata.get("plan"):
+        output.detail(plan)
 
 
 def tell_answer(conversation: Conversation, output: Output) -> None:

@@ -1,7 +1,7 @@
 """Options that several commands take, each declared once; those that every command takes are taken out in `main`."""
 
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
@@ -13,6 +13,33 @@ yes: Final = partial(
 accept_licence: Final = partial(
     typer.Option, "--accept-licence", help=_("Agree to the model's licence, which `hychat models info` shows.")
 )
+
+_placing: Final = partial(typer.Option, metavar=_("NUMBER"), rich_help_panel=_("Memory and devices"))
+Context = Annotated[
+    str | None,
+    _placing("--context-tokens", "--ctx", help=_("The most tokens that a chat and its answer may have together.")),
+]
+GpuLayers = Annotated[
+    str | None, _placing("--gpu-layers", help=_("Layers to put on GPUs; hychat puts as many as fit."))
+]
+CpuExperts = Annotated[
+    str | None,
+    _placing("--n-cpu-moe", help=_("Layers whose experts stay on the CPU; hychat leaves as few as it must.")),
+]
+KvType = Annotated[
+    str | None,
+    _placing("--kv-type", help=_("How the KV cache is kept; smaller is a little less exact."), metavar="f16|q8_0|q4_0"),
+]
+TensorSplit = Annotated[
+    str | None, _placing("--tensor-split", help=_("What share of the layers each GPU gets."), metavar="N,N,...")
+]
+MainGpu = Annotated[str | None, _placing("--main-gpu", help=_("The one GPU to use, counted from 0."))]
+Rpc = Annotated[
+    str | None,
+    _placing(
+        "--rpc", help=_("Put layers on other machines too, which run hychat rpc-worker."), metavar="HOST:PORT,..."
+    ),
+]
 
 
 class Consent(NamedTuple):

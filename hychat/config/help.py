@@ -21,6 +21,14 @@ _HELP: Final[Mapping[str, Callable[[], str]]] = {
         "The most tokens that a chat and its answer may have together; more takes more memory."
     ),
     "threads": lambda: _("Processor threads to compute with."),
+    "gpu_layers": lambda: _("Layers to put on GPUs or other devices; hychat puts as many as fit."),
+    "n_cpu_moe": lambda: _(
+        "Layers whose experts stay on the CPU, in a mixture of experts; hychat leaves as few as it must."
+    ),
+    "kv_type": lambda: _("How the KV cache is kept: f16, q8_0 in half of the memory, q4_0 in a quarter."),
+    "tensor_split": lambda: _("What share of the layers each device gets, such as 3,1."),
+    "main_gpu": lambda: _("The one device to use, where there are several, counted from 0."),
+    "rpc": lambda: _("Machines to put layers on, as host:port with commas between; each runs hychat rpc-worker."),
     "think": lambda: _("Whether the model may think before it answers, where it can."),
     "safety": lambda: _("How much the safety filter stops: off, standard or strict."),
     "guard_model": lambda: _(

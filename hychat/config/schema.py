@@ -15,6 +15,7 @@ from hychat.domain.generation import LARGEST_SEED, TEMPERATURE_RANGE, Generation
 from hychat.messages import _
 
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
+_INFINITE: Final = float("inf")
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
 
 
@@ -117,6 +118,21 @@ class Whole(NamedTuple):
         )
 
 
+class Shares:
+    """Numbers between commas, of which one at least is not 0."""
+
+    def read(self, text: str) -> str:
+        """The text, which may be empty."""
+        shares = [float(part) for part in text.split(",")] if text.strip() else [1.0]
+        if not (all(0 <= share < _INFINITE for share in shares) and any(shares)):
+            raise ValueError(text)
+        return text.strip()
+
+    def complaint(self, key: str, text: str) -> str:
+        """Shows what they look like."""
+        return _("{key} must be shares such as 3,1, one for each device, not {value}.").format(key=key, value=text)
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything that can be set; None leaves the choice to the model or to the machine."""
@@ -147,6 +163,18 @@ class Config:
     """The most tokens that a chat and its answer may have together; more takes more memory."""
     threads: Annotated[int | None, Whole(1, 1024)] = None
     """Processor threads to compute with."""
+    gpu_layers: Annotated[int | None, Whole(0, 10_000)] = None
+    """Layers to put on GPUs or other devices; hychat puts as many as fit."""
+    n_cpu_moe: Annotated[int | None, Whole(0, 10_000)] = None
+    """Layers whose experts stay on the CPU, in a mixture of experts; hychat leaves as few as it must."""
+    kv_type: Annotated[str | None, Choice(("f16", "q8_0", "q4_0"))] = None
+    """How the KV cache is kept: f16, q8_0 in half of the memory, q4_0 in a quarter."""
+    tensor_split: Annotated[str, Shares()] = ""
+    """What share of the layers each device gets, such as 3,1; hychat goes by their free memory."""
+    main_gpu: Annotated[int | None, Whole(0, 63)] = None
+    """The one device to use, where there are several, counted from 0."""
+    rpc: Annotated[str, Text()] = ""
+    """Machines to put layers on, as host:port with commas between; each runs hychat rpc-worker."""
     think: Annotated[bool | None, Truth()] = None
     """Whether the model may think before it answers, where it can."""
     safety: Annotated[SafetyLevel, Choice(tuple(SafetyLevel))] = SafetyLevel.STANDARD

@@ -137,6 +137,10 @@ class EchoEngine:
         """It has no KV cache."""
         return False
 
+    def places(self) -> dict[str, dict[str, int]]:
+        """It takes no memory worth telling."""
+        return {}
+
     def bench(self, *, prompt_tokens: int, generated_tokens: int, repetitions: int) -> BenchResult:  # noqa: ARG002
         """It has no speed."""
         return BenchResult((0.0,) * repetitions, (0.0,) * repetitions)

@@ -39,6 +39,13 @@ def error_of(failed: wire.Failed, loading: Loading) -> HychatError:
     match failed.failure:
         case wire.Failure.MEMORY | wire.Failure.MODEL | wire.Failure.PROJECTOR:
             return _load_error(failed, loading)
+        case wire.Failure.DEVICE:
+            return ModelUnusable(
+                _("llama.cpp put no layer of {path} on {devices}, though they were to go there.").format(
+                    path=loading.path, devices=failed.detail
+                ),
+                hint=_("Without devices: --gpu-layers 0. What they say of themselves: hychat doctor"),
+            )
         case wire.Failure.TOO_LONG:
             prompt_tokens, context_tokens = failed.figures
             return PromptTooLong(prompt_tokens, context_tokens)

@@ -458,17 +458,16 @@ def largest(counts: int | tuple[int, ...] | None) -> int:
     return max(counts, default=0) if isinstance(counts, tuple) else counts or 0
 
 
-def split_bytes(header: GgufHeader) -> int:
-    """Bytes of all the files of a split model, found beside its first by llama.cpp's naming.
+def all_parts(header: GgufHeader) -> tuple[GgufHeader, ...]:
+    """The headers of all files of a split model, found beside its first by llama.cpp's naming; of one file, its own.
 
     Raises:
-        ModelDamaged: One of them is missing.
+        ModelDamaged: One of them is missing, or damaged.
     """
-    first, total = Path(header.path), 0
-    for number in range(1, header.split_count + 1):
+    first, parts = Path(header.path), [header]
+    for number in range(2, header.split_count + 1):
         part = first.with_name(first.name.replace("-00001-of-", f"-{number:05}-of-"))
-        try:
-            total += part.stat().st_size
-        except OSError as error:
-            raise damaged(_("{path} is not whole: its part {part} is missing."), header.path, part=part.name) from error
-    return total
+        if not part.is_file():
+            raise damaged(_("{path} is not whole: its part {part} is missing."), header.path, part=part.name)
+        parts.append(read_header(str(part)))
+    return tuple(parts)

@@ -2,13 +2,15 @@
 
 import re
 import signal
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import Interrupted
+from hychat.domain.errors import EngineSilent, Interrupted
 from hychat.engine import wire
 from hychat.engine.child import Child
 from hychat.engine.plan import Device
+from hychat.engine.workers import busy
 from hychat.messages import _
 
 
@@ -47,6 +49,32 @@ def offload_devices(child: Child, cancel: CancelToken) -> tuple[Device, ...]:
             raise wrong_processor()
         case _:
             raise child.ended()
+
+
+def worker_devices(child: Child, endpoints: Sequence[str]) -> tuple[Device, ...]:
+    """The devices of workers at `host:port`, which were seen to answer; asked before a model is loaded.
+
+    Raises:
+        EngineUnavailable: This build of llama.cpp has no RPC.
+        EngineError: The process died, or is stuck.
+    """
+    if not endpoints:
+        return ()
+    with child.request() as (number, inbox):
+        child.send(wire.Reach(number, list(endpoints)))
+        try:
+            reply = child.next_reply(inbox)
+        except EngineSilent as silence:
+            raise busy(endpoints) from silence
+        match reply:
+            case wire.Reached(devices=devices):
+                return tuple(Device(*device) for device in devices)
+            case wire.Failed():
+                from hychat.engine.unavailable import no_rpc
+
+                raise no_rpc()
+            case _:
+                raise child.ended()
 
 
 def build_of(child: Child) -> Build:

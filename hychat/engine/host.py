@@ -4,6 +4,7 @@ Two threads. One reads the pipe, so that a cancel or the parent's death is notic
 model. The process loads one model, once, and ends with its parent: at the end of the stream it exits at once.
 """
 
+import json
 import os
 import queue
 import re
@@ -76,12 +77,24 @@ class Host:
                     from hychat.engine.llama.build import build_facts  # for `hychat doctor` alone
 
                     self._send(wire.Described(request, build_facts()))
+                case wire.Reach(request, endpoints):
+                    self._reach(request, endpoints)
                 case frame:
                     raise AssertionError(frame)
+
+    def _reach(self, request: int, endpoints: list[str]) -> None:
+        from hychat.engine.llama.bindings import BindingsUnavailable
+        from hychat.engine.llama.devices import worker_devices
+
+        try:
+            self._send(wire.Reached(request, worker_devices(endpoints)))
+        except BindingsUnavailable as error:
+            self._send(wire.Failed(request, wire.Failure.RPC, str(error), []))
 
     def _load(self, load: wire.Load) -> "Service | None":
         _redirect_output(load.log_file)
         from hychat.engine.llama.model import LogTail, Model, ModelLoadError
+        from hychat.engine.llama.offload import Offload
         from hychat.engine.llama.scheduler import Scheduler
         from hychat.engine.llama.sequence import ProjectorLoadError
         from hychat.engine.llama.threads import default_threads
@@ -90,7 +103,7 @@ class Host:
         try:
             model = Model.load(
                 load.path,
-                gpu_layers=load.gpu_layers,
+                offload=Offload(load.gpu_layers, load.devices, load.shares, load.cpu_expert_layers),
                 overrides=load.overrides,
                 on_progress=self._progress_teller(load.request),
             )
@@ -99,6 +112,10 @@ class Host:
             failure = wire.Failure.MEMORY if _NO_MEMORY.search(reason) else wire.Failure.MODEL
             self._send(wire.Failed(load.request, failure, reason, []))
             return None
+        if load.gpu_layers and not log.has_weights_on_devices:
+            self._send(wire.Failed(load.request, wire.Failure.DEVICE, ", ".join(load.devices), []))
+            return None
+        model.kv_type = load.kv_type
         threads = load.threads or default_threads()
         try:
             vision = _vision(model, load.projector, threads, log)
@@ -116,7 +133,7 @@ class Host:
             vision=vision,
         )
         self._send(wire.Loaded(load.request, {**model.metadata(), "threads": str(threads)}))
-        return Service(model, self._scheduler, threads, self._send)
+        return Service(model, self._scheduler, threads, log, self._send)
 
     def _progress_teller(self, request: int) -> Callable[[float], None]:
         """Tells each whole percent once: llama.cpp calls for every tensor."""
@@ -142,10 +159,11 @@ class Host:
 class Service:
     """A loaded model, and what can be asked of it."""
 
-    def __init__(self, model: "Model", scheduler: "Scheduler", threads: int, send: "Send") -> None:
+    def __init__(self, model: "Model", scheduler: "Scheduler", threads: int, log: "LogTail", send: "Send") -> None:
         self.scheduler = scheduler
         self._model = model
         self._threads = threads
+        self._log = log
         self._send = send
 
     def handle(self, frame: wire.Frame) -> None:
@@ -163,6 +181,8 @@ class Service:
                 self._load_state(frame)
             case wire.Bench():
                 self._bench(frame)
+            case wire.Describe(request):
+                self._send(wire.Described(request, {"buffers": json.dumps(self._log.buffers)}))
             case _:
                 raise AssertionError(frame)
 

@@ -4,9 +4,11 @@ Which memory counts. KV cache and compute buffers are anonymous memory that llam
 fit what is available now (Linux: `MemAvailable`, which counts the page cache that can be dropped). Weights are mapped
 from the file: the kernel may drop them and read them again, so they need no more than the machine's whole memory
 (`MemTotal`), but an answer crawls when they are read again for every token. A context beyond `SHORT_CONTEXT_TOKENS` is
-therefore only given where everything fits what is available. Weights of the types in `_COPIED_TYPES` are the exception:
-the CPU backend copies them into anonymous memory in another order (`ggml-cpu/repack.cpp`), and they count as the KV
-cache does.
+therefore only given where everything fits what is available. Weights that the CPU backend copies count as the KV cache does.
+
+What goes before what. Everything on devices; else, in a mixture, all layers there and the experts of as few layers as must be on
+the machine, since they are most of its bytes and few of its work; else as many layers as fit. The KV cache is in f16, and in q8_0
+where only that lets all layers on a device, or the context be as long as was asked for.
 """
 
 from bisect import bisect_left
@@ -14,30 +16,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from hychat.domain.errors import ModelTooLarge
-from hychat.engine.gguf import TENSOR_TYPES, GgufHeader, largest
+from hychat.domain.errors import ModelTooLarge, UsageError
+from hychat.engine.footprint import SHORT_FLASH_TOKENS, Footprint, Layout, Place, compute_bytes
+from hychat.engine.gguf import GgufHeader, TensorInfo
 from hychat.messages import _
 
 CONTEXT_STEP_TOKENS: Final = 256
 LEAST_CONTEXT_TOKENS: Final = 512
 SHORT_CONTEXT_TOKENS: Final = 2_048
 USUAL_CONTEXT_TOKENS: Final = 8_192
-"""Unless more is asked for, all layers on a device with this context are better than a longer one and fewer layers."""
+"""Unless more is asked for, more layers on a device with this context are better than a longer one."""
 MOST_CONTEXT_TOKENS: Final = 32_768
 """The longest context that is taken unasked; a Hunyuan header claims 262,144."""
 
-_BATCH_TOKENS: Final = 512
-_CPU_BATCH_TOKENS: Final = 256
-_FLOAT_BYTES: Final = 4
-_MASK_BYTES: Final = 2
 _MEMORY_SHARE: Final = 0.9
 """The rest of what is available is left to other programs, and to the moment in which a context grows."""
 _DEVICE_RESERVE_BYTES: Final = 256 << 20
-_COPIED_TYPES: Final = frozenset(
-    type_id
-    for type_id, kind in TENSOR_TYPES.items()
-    if kind.name in {"Q2_K", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"}
-)
+_QUANTIZED_KV: Final = "q8_0"
+_QUANTIZED_BLOCK: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +49,25 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user decided; None leaves it to the plan."""
+
+    context_tokens: int | None = None
+    gpu_layers: int | None = None
+    """Layers on devices; as many as there are where it is more."""
+    cpu_expert_layers: int | None = None
+    """Layers whose experts stay on the machine, from the first."""
+    kv_type: str | None = None
+    tensor_split: tuple[float, ...] = ()
+    """What share of the layers on devices each of them gets."""
+    main_gpu: int | None = None
+    """The one device to use, by its place in the list."""
+
+
+NO_WISHES: Final = Wishes()
+
+
+@dataclass(frozen=True, slots=True)
 class LoadPlan:
     """How to load a model."""
 
@@ -63,153 +78,199 @@ class LoadPlan:
     kv_bytes: int
     """Of the KV cache at that context."""
     reason: str
-    """The plan in one sentence, for the user."""
+    """The plan in two lines, for the user."""
+    cpu_expert_layers: int = 0
+    """Layers whose experts stay on the machine, from the first."""
+    kv_type: str = "f16"
+    devices: tuple[Device, ...] = ()
+    """Those that are used, in llama.cpp's order."""
+    shares: tuple[float, ...] = ()
+    """What share of the layers on devices each of them gets, in any unit."""
+    places: tuple[Place, ...] = ()
+    """What the machine holds, then what each device does."""
 
 
-def plan(  # noqa: PLR0913 - what is known of model and machine
+def plan(  # noqa: PLR0913 - what is known of model, machine and user
     header: GgufHeader,
     *,
     available_memory_bytes: int,
     devices: Sequence[Device] = (),
+    wishes: Wishes = NO_WISHES,
     context_tokens_wanted: int | None = None,
     total_memory_bytes: int | None = None,
     model_bytes: int | None = None,
+    tensors: Sequence[TensorInfo] = (),
 ) -> LoadPlan:
-    """The longest context that fits, and as many layers on devices as fit with it.
+    """Where the parts of a model go, and the longest context that fits with it.
 
     Args:
         header: Of the model, or of its first part.
         available_memory_bytes: Memory that is free or can be freed without swapping.
         devices: What layers can go to; the machine's own memory is left out of them.
-        context_tokens_wanted: What the user asked for; None: what is usual.
+        wishes: What the user decided.
+        context_tokens_wanted: What suits the model; shorter where it does not fit. None: what is usual.
         total_memory_bytes: The machine's memory; None: as much as is available.
-        model_bytes: Weights of all parts together; None: those of this file.
+        model_bytes: Bytes of all that is loaded; what the tensors do not account for is put down to the machine.
+        tensors: Of all parts of a split model.
 
     Raises:
-        ModelTooLarge: The model does not fit with the shortest context.
+        ModelTooLarge: The model does not fit with the shortest context, or not as was wished; the error says what does.
+        UsageError: A wish that this model or machine has no answer to.
     """
-    needs = _Needs.of(header, model_bytes, devices)
-    room = _Room(available_memory_bytes, max(total_memory_bytes or 0, available_memory_bytes))
-    most = _most_tokens(header, context_tokens_wanted)
-    usual = most if context_tokens_wanted else min(most, USUAL_CONTEXT_TOKENS)
-
-    whole = _longest(most, lambda tokens: needs.is_offloaded(tokens) and needs.fits(tokens, room))
-    tokens = whole if whole and whole >= usual else _longest(most, lambda tokens: needs.fits(tokens, room))
-    if tokens is None:
-        raise _too_large(header, needs, room)
-    layers = needs.device_layers(tokens)
-    return LoadPlan(tokens, layers, needs.kv_bytes(tokens), _reason(needs, tokens, layers))
-
-
-def compute_bytes(header: GgufHeader, tokens: int, *, is_offloaded: bool) -> int:
-    """Bytes of the compute buffer at this context, fitted to what llama.cpp reports.
-
-    With flash attention (see `llama.context.Context`) 4 rows of the residual stream and 3 of the feed-forward layer live at a
-    time, beside the mask between batch and context. Without, attention needs most: the scores of every head and the mask,
-    4 rows of the queries and one of the residual stream.
-    """
-    stream, widest = header.embedding_length or 0, _widest_feed_forward(header)
-    mask_tokens = tokens if is_offloaded else LEAST_CONTEXT_TOKENS
-    flash = _BATCH_TOKENS * ((4 * stream + 3 * widest) * _FLOAT_BYTES + mask_tokens * _MASK_BYTES)
-    heads = largest(header.head_count)
-    attention = stream + 4 * heads * (header.key_length or 0) + tokens * (heads + 1)
-    needed = flash if is_offloaded else max(flash, _CPU_BATCH_TOKENS * attention * _FLOAT_BYTES)
-    return needed + header.vocabulary_size * _FLOAT_BYTES
-
-
-def _widest_feed_forward(header: GgufHeader) -> int:
-    experts = header.expert_used_count * (header.integer(f"{header.architecture}.expert_feed_forward_length") or 0)
-    return max(largest(header.feed_forward_length), experts)
+    search = _Search.of(header, wishes, devices, tensors)
+    known = search.footprint.weights
+    room = _Room(
+        available_memory_bytes,
+        max(total_memory_bytes or 0, available_memory_bytes),
+        max(0, (model_bytes or known) - known) if (model_bytes or 0) > header.file_bytes else 0,
+    )
+    search = search._replace(room=room)
+    wanted = wishes.context_tokens or context_tokens_wanted
+    layout = _chosen(search, _most_tokens(header, wanted), wanted, wishes)
+    if layout is None or (
+        wishes.context_tokens and layout.context_tokens < _most_tokens(header, wishes.context_tokens)
+    ):
+        raise _too_large(search, layout, wishes)
+    return _made(search, layout)
 
 
 class _Room(NamedTuple):
-    """Memory for the parts that stay on the machine, in bytes."""
+    """Memory of the machine, in bytes."""
 
     available: int
     total: int
+    more: int = 0
+    """Weights that no tensor tells of, such as a projector's."""
 
 
-class _Needs(NamedTuple):
-    """What a model takes, in bytes."""
+class _Search(NamedTuple):
+    """A model, a machine, and what of the layout is decided already."""
 
-    layers: int
-    weights: int
-    layer: int
-    """Weights of one layer."""
-    output: int
-    """Weights that go to a device after the last layer."""
-    copied_share: float
-    """How much of a layer the CPU backend copies."""
-    kv_per_token: int
-    header: GgufHeader
+    footprint: Footprint
     devices: tuple[Device, ...]
     """Those that are used: GPUs, else such as share the machine's memory, as llama.cpp takes them."""
+    shares: tuple[float, ...]
+    gpu_layers: int | None
+    cpu_expert_layers: int | None
+    room: _Room = _Room(0, 0)
 
     @classmethod
-    def of(cls, header: GgufHeader, model_bytes: int | None, devices: Sequence[Device]) -> "_Needs":
-        """Read off the header."""
-        sizes = {tensor.name: tensor.bytes for tensor in header.tensors}
-        inputs = sizes.get("token_embd.weight", 0)
-        output = sizes.get("output.weight", inputs)  # tied: a device gets a copy of its own
-        weights = model_bytes or header.tensor_bytes
-        layers = max(1, header.block_count or 1)
-        in_layers = max(0, weights - inputs - sizes.get("output.weight", 0))
-        copied = sum(tensor.bytes for tensor in header.tensors if tensor.type_id in _COPIED_TYPES)
+    def of(
+        cls, header: GgufHeader, wishes: Wishes, devices: Sequence[Device], tensors: Sequence[TensorInfo]
+    ) -> "_Search":
+        """Raises UsageError."""
         gpus = tuple(device for device in devices if device.kind == "gpu")
-        return cls(
-            layers=layers,
-            weights=weights,
-            layer=in_layers // layers,
-            output=output,
-            copied_share=min(1.0, copied / max(1, header.tensor_bytes)),
-            kv_per_token=header.kv_bytes_per_token(),
-            header=header,
-            devices=gpus or tuple(device for device in devices if device.kind == "igpu"),
+        used = gpus or tuple(device for device in devices if device.kind == "igpu")
+        if wishes.main_gpu is not None:
+            if not 0 <= wishes.main_gpu < len(used):
+                raise UsageError(_no_device(wishes.main_gpu, used), hint=_("See: hychat doctor"))
+            used = (used[wishes.main_gpu],)
+        if wishes.tensor_split and len(wishes.tensor_split) != len(used):
+            message = _("--tensor-split has {said} shares, and there are {count} devices.")
+            text = message.format(said=len(wishes.tensor_split), count=len(used))
+            raise UsageError(text, hint=_("See: hychat doctor"))
+        shares = wishes.tensor_split or tuple(max(1.0, float(device.free_bytes)) for device in used)
+        return cls(Footprint.of(header, tensors), used, shares, wishes.gpu_layers, wishes.cpu_expert_layers)
+
+    def places(self, layout: Layout) -> tuple[Place, ...]:
+        """What lies where."""
+        return self.footprint.places(layout, [device.name for device in self.devices], self.shares)
+
+    def best(self, tokens: int, kv_type: str) -> Layout | None:
+        """The layout with most on devices; None where the machine cannot hold the rest."""
+        layout = self._on_devices(Layout(tokens, kv_type=kv_type))
+        return layout if self.fits_machine(layout) else None
+
+    def _on_devices(self, empty: Layout) -> Layout:
+        """As much as devices hold, whatever that leaves to the machine."""
+        all_layers = len(self.footprint.layers) + 1
+        if not self.devices:
+            return empty
+        whole = empty._replace(gpu_layers=self._clipped(self.gpu_layers, all_layers))
+        if self.cpu_expert_layers is None and self.fits_devices(whole):
+            return whole
+        sparse = self._with_experts_aside(whole)
+        if self.gpu_layers is not None or self.fits_devices(sparse):
+            return sparse
+        counts = range(1, all_layers + 1)
+        fitting = bisect_left(
+            counts, True, key=lambda layers: not self.fits_devices(sparse._replace(gpu_layers=layers))
+        )
+        return sparse._replace(gpu_layers=fitting) if fitting else empty
+
+    def _with_experts_aside(self, layout: Layout) -> Layout:
+        """With the experts of as few layers on the machine as devices ask for; of all, where even that is not enough."""
+        if not self.footprint.has_experts:
+            return layout
+        most = len(self.footprint.layers)
+        if self.cpu_expert_layers is not None:
+            return layout._replace(cpu_expert_layers=min(self.cpu_expert_layers, most))
+        counts = range(most)
+        fewest = bisect_left(
+            counts, True, key=lambda count: self.fits_devices(layout._replace(cpu_expert_layers=count))
+        )
+        return layout._replace(cpu_expert_layers=fewest)
+
+    def _clipped(self, wished: int | None, most: int) -> int:
+        return most if wished is None else min(wished, most)
+
+    def is_whole(self, layout: Layout | None) -> bool:
+        """Whether devices take all of it."""
+        return layout is not None and layout.gpu_layers > len(self.footprint.layers) and not layout.cpu_expert_layers
+
+    def fits_devices(self, layout: Layout) -> bool:
+        """Whether each device holds its part."""
+        places = self.places(layout)[1:]
+        return all(
+            not place.total or place.total <= device.free_bytes - _DEVICE_RESERVE_BYTES
+            for device, place in zip(self.devices, places, strict=True)
         )
 
-    def kv_bytes(self, tokens: int) -> int:
-        """Of the KV cache."""
-        return self.kv_per_token * tokens
-
-    def compute_bytes(self, tokens: int) -> int:
-        """Of the compute buffer on the machine."""
-        on_cpu = compute_bytes(self.header, tokens, is_offloaded=False)
-        return max(on_cpu, compute_bytes(self.header, tokens, is_offloaded=True)) if self.devices else on_cpu
-
-    def device_layers(self, tokens: int) -> int:
-        """How many layers the devices take."""
-        compute = compute_bytes(self.header, tokens, is_offloaded=True)
-        free = sum(max(0, device.free_bytes - _DEVICE_RESERVE_BYTES - compute) for device in self.devices)
-        layer = max(1, self.layer + self.kv_bytes(tokens) // self.layers)
-        is_whole = free >= layer * self.layers + self.output
-        return self.layers + 1 if is_whole and self.devices else min(self.layers, free // layer)
-
-    def is_offloaded(self, tokens: int) -> bool:
-        """Whether the devices take all layers."""
-        return self.device_layers(tokens) > self.layers
-
-    def anonymous_bytes(self, tokens: int) -> int:
-        """Memory of the machine that is written to."""
-        share = self._share_on_machine(tokens)
-        return int((self.kv_bytes(tokens) + self.weights * self.copied_share) * share) + self.compute_bytes(tokens)
-
-    def mapped_bytes(self, tokens: int) -> int:
-        """Memory of the machine that is only read, and could be read again from the file."""
-        on_machine = self.weights - self.layer * self.layers + self.layer * self.layers * self._share_on_machine(tokens)
-        return int(on_machine * (1 - self.copied_share))
-
-    def fits(self, tokens: int, room: _Room) -> bool:
+    def fits_machine(self, layout: Layout) -> bool:
         """Whether what stays on the machine fits."""
-        anonymous = self.anonymous_bytes(tokens)
-        whole = room.total if tokens <= SHORT_CONTEXT_TOKENS else room.available
-        is_written_fitting = anonymous <= room.available * _MEMORY_SHARE
-        return is_written_fitting and anonymous + self.mapped_bytes(tokens) <= whole * _MEMORY_SHARE
+        anonymous, mapped = self.machine_bytes(layout)
+        whole = self.room.total if layout.context_tokens <= SHORT_CONTEXT_TOKENS else self.room.available
+        is_written_fitting = anonymous <= self.room.available * _MEMORY_SHARE
+        return is_written_fitting and anonymous + mapped <= whole * _MEMORY_SHARE
 
-    def _share_on_machine(self, tokens: int) -> float:
-        """Which share of the layers is in the machine's memory."""
-        if any(device.kind == "igpu" for device in self.devices):
-            return 1.0
-        return 1 - min(self.layers, self.device_layers(tokens)) / self.layers
+    def machine_bytes(self, layout: Layout) -> tuple[int, int]:
+        """Memory of the machine that is written to, and what is only read and could be read again from the file."""
+        machine, *others = self.places(layout)
+        shared = [place for device, place in zip(self.devices, others, strict=True) if device.kind == "igpu"]
+        first = compute_bytes(self.footprint.header, SHORT_FLASH_TOKENS, is_flash=True)  # a run begins with it
+        written = machine.kv + max(machine.compute, first) + machine.copied + sum(p.kv + p.compute for p in shared)
+        read = machine.weights - machine.copied + self.room.more + sum(place.weights for place in shared)
+        return written, read
+
+
+def _chosen(search: _Search, most: int, wanted: int | None, wishes: Wishes) -> Layout | None:
+    """The best layout over contexts and types of the KV cache."""
+    usual = most if wanted else min(most, USUAL_CONTEXT_TOKENS)
+    first = _over_contexts(search, wishes.kv_type or "f16", most, usual)
+    if wishes.kv_type or search.footprint.header.kv_bytes_per_token() == 0 or _has_odd_heads(search):
+        return first
+    if search.is_whole(first) or (first and first.context_tokens >= usual and not search.devices):
+        return first
+    second = _over_contexts(search, _QUANTIZED_KV, most, usual)
+    is_longer = second is not None and (first is None or (bool(wishes.context_tokens) and first.context_tokens < usual))
+    return second if is_longer or search.is_whole(second) else first
+
+
+def _over_contexts(search: _Search, kv_type: str, most: int, usual: int) -> Layout | None:
+    """The longest context with all on devices, where that is no shorter than usual; else the longest that is of use."""
+    if search.devices:
+        whole = _longest(most, lambda tokens: search.is_whole(search.best(tokens, kv_type)))
+        if whole and whole >= usual:
+            return search.best(whole, kv_type)
+        most = usual
+    tokens = _longest(most, lambda tokens: search.best(tokens, kv_type) is not None)
+    return search.best(tokens, kv_type) if tokens else None
+
+
+def _has_odd_heads(search: _Search) -> bool:
+    """Whether a quantized KV cache is impossible: its blocks hold 32 values of a head."""
+    header = search.footprint.header
+    return bool((header.key_length or 0) % _QUANTIZED_BLOCK or (header.value_length or 0) % _QUANTIZED_BLOCK)
 
 
 def _most_tokens(header: GgufHeader, wanted: int | None) -> int:
@@ -225,31 +286,83 @@ def _longest(most: int, fits: Callable[[int], bool]) -> int | None:
     return contexts[fitting - 1] if fitting else None
 
 
-def _too_large(header: GgufHeader, needs: _Needs, room: _Room) -> ModelTooLarge:
-    needed = needs.anonymous_bytes(LEAST_CONTEXT_TOKENS) + needs.mapped_bytes(LEAST_CONTEXT_TOKENS)
-    message = _(
-        "{path} needs {needed} of memory with the shortest context ({tokens} tokens); {available} is available."
+def _made(search: _Search, layout: Layout) -> LoadPlan:
+    is_used = bool(layout.gpu_layers)
+    return LoadPlan(
+        context_tokens=layout.context_tokens,
+        gpu_layers=layout.gpu_layers,
+        kv_bytes=search.footprint.kv_bytes(layout),
+        reason=f"{_where(search, layout)}\n{_how_much(search, layout)}",
+        cpu_expert_layers=layout.cpu_expert_layers,
+        kv_type=layout.kv_type,
+        devices=search.devices if is_used else (),
+        shares=search.shares if is_used else (),
+        places=search.places(layout) if is_used else search.places(layout)[:1],
     )
-    text = message.format(
-        path=header.path, needed=_size(needed), tokens=LEAST_CONTEXT_TOKENS, available=_size(room.available)
-    )
-    return ModelTooLarge(text, hint=_("Take a smaller model or a smaller quantization, or close other programs."))
 
 
-def _reason(needs: _Needs, tokens: int, layers: int) -> str:
-    names = ", ".join(device.name for device in needs.devices)
-    if layers > needs.layers:
-        message = _("All {all} layers on {devices}, context up to {tokens} tokens ({kv}).")
-    elif layers:
-        message = _("{layers} of {all} layers on {devices}, the rest on the CPU, context up to {tokens} tokens ({kv}).")
-    elif needs.devices:
-        message = _("No layer fits {devices}: all {all} on the CPU, context up to {tokens} tokens ({kv}).")
+def _where(search: _Search, layout: Layout) -> str:
+    count = len(search.footprint.layers)
+    names = ", ".join(device.name for device in search.devices)
+    if not search.devices:
+        return _("All {all} layers on the CPU.").format(all=count)
+    if not layout.gpu_layers:
+        return _("No layer fits {devices}: all {all} on the CPU.").format(devices=names, all=count)
+    on_devices = min(layout.gpu_layers, count)
+    if layout.cpu_expert_layers:
+        message = _("{layers} of {all} layers on {devices}, but the experts of {aside} layers on the CPU.")
+    elif layout.gpu_layers > count:
+        message = _("All {all} layers on {devices}.")
     else:
-        message = _("All {all} layers on the CPU, context up to {tokens} tokens ({kv}).")
-    kv = _size(needs.kv_bytes(tokens))
-    return message.format(layers=layers, all=needs.layers, devices=names, tokens=tokens, kv=kv)
+        message = _("{layers} of {all} layers on {devices}, the rest on the CPU.")
+    return message.format(layers=on_devices, all=count, devices=names, aside=layout.cpu_expert_layers)
 
 
-def _size(count: int) -> str:
+def _how_much(search: _Search, layout: Layout) -> str:
+    machine = sum(search.machine_bytes(layout))
+    told = _("Context up to {tokens} tokens (KV cache in {kv_type}, {kv}); {machine} of the machine's memory").format(
+        tokens=layout.context_tokens,
+        kv_type=layout.kv_type,
+        kv=in_bytes(search.footprint.kv_bytes(layout)),
+        machine=in_bytes(machine),
+    )
+    places = search.places(layout)[1:] if layout.gpu_layers else ()
+    on_devices = [
+        _("{used} of {free} free on {device}").format(
+            used=in_bytes(place.total), free=in_bytes(device.free_bytes), device=device.name
+        )
+        for device, place in zip(search.devices, places, strict=False)
+    ]
+    return f"{', '.join([told, *on_devices])}."
+
+
+def _too_large(search: _Search, fitting: Layout | None, wishes: Wishes) -> ModelTooLarge:
+    header, available = search.footprint.header, in_bytes(search.room.available)
+    if fitting is not None:
+        text = _("{path} does not fit with a context of {tokens} tokens; {available} of memory is available.").format(
+            path=header.path, tokens=wishes.context_tokens, available=available
+        )
+        hint = _("The longest context that fits has {tokens} tokens: --context-tokens {tokens}")
+        return ModelTooLarge(text, hint=hint.format(tokens=fitting.context_tokens))
+    least = Layout(LEAST_CONTEXT_TOKENS, kv_type=wishes.kv_type or "f16")
+    needed = sum(search.machine_bytes(least))
+    text = _("{path} needs {needed} of memory with the shortest context ({tokens} tokens); {available} is available.")
+    largest = int(search.room.available * _MEMORY_SHARE) - (needed - search.footprint.weights - search.room.more)
+    hint = _("Take a smaller model or a smaller quantization, or close other programs.")
+    if largest > 0:
+        smaller = _("A model of about {size} fits; see: hychat models list")
+        hint = f"{hint} {smaller.format(size=in_bytes(largest))}"
+    message = text.format(path=header.path, needed=in_bytes(needed), tokens=LEAST_CONTEXT_TOKENS, available=available)
+    return ModelTooLarge(message, hint=hint)
+
+
+def _no_device(wished: int, used: Sequence[Device]) -> str:
+    if not used:
+        return _("--main-gpu {number}: there is no GPU that llama.cpp can use.").format(number=wished)
+    return _("--main-gpu {number}: there are {count} devices, counted from 0.").format(number=wished, count=len(used))
+
+
+def in_bytes(count: int) -> str:
+    """A size for people."""
     gib = count / 2**30
     return f"{gib:.1f} GiB" if gib >= 1 else f"{count / 2**20:.0f} MiB"

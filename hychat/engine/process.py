@@ -4,6 +4,7 @@ A child that dies costs one answer, never the program: what was written stands, 
 request starts a new child and loads the model again.
 """
 
+import json
 import signal
 import threading
 from binascii import b2a_base64
@@ -26,13 +27,15 @@ from hychat.engine import wire
 from hychat.engine.audit import AuditVerdict, audit
 from hychat.engine.child import Child, Inbox
 from hychat.engine.failures import error_of
-from hychat.engine.gguf import GgufHeader, read_header, split_bytes
-from hychat.engine.greeting import offload_devices
+from hychat.engine.footprint import KV_TYPES
+from hychat.engine.gguf import all_parts, read_header
+from hychat.engine.greeting import offload_devices, worker_devices
 from hychat.engine.memory import machine_memory
-from hychat.engine.plan import LoadPlan, plan
+from hychat.engine.plan import NO_WISHES, Device, LoadPlan, Wishes, plan
 from hychat.engine.prompt.choose import builder_for
 from hychat.engine.prompt.segments import ChatTurn, Prompt, PromptBuilder
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece, result_of
+from hychat.engine.workers import Endpoint, lost, not_answering, silent
 from hychat.messages import _
 
 _FALLBACK: Final = GenerationSettings(temperature=0.7, top_k=20, top_p=0.8, min_p=0.0, repeat_penalty=1.05)
@@ -55,7 +58,11 @@ class EngineOptions:
     projector: str | None = None
     """The file that lets it see."""
     context_tokens: int | None = None
-    """The most the user wants; None: as the header, the machine and good sense allow."""
+    """What suits the model, less where it does not fit; None: as the header, the machine and good sense allow."""
+    wishes: Wishes = NO_WISHES
+    """What the user decided of the plan."""
+    workers: tuple[Endpoint, ...] = ()
+    """Other machines to put layers on."""
     threads: int | None = None
     """None: as many as are fast, found out while it runs."""
     slots: int = _SLOTS
@@ -73,6 +80,8 @@ class EngineProcess:
         self._child = child
         self._loaded: LoadedModel | None = None
         self._lock = threading.Lock()
+        self._lost_workers: tuple[Endpoint, ...] = ()
+        """Those that went away; they are left out from then on."""
         self._last_request = 0
         """The request answered last, in the child that lives."""
 
@@ -125,15 +134,17 @@ class EngineProcess:
             bos=family.bos,
             eos=family.eos,
         )
-        devices = offload_devices(child, cancel)
-        memory = machine_memory()
+        devices = (*offload_devices(child, cancel), *self._devices_of_workers(child))
+        memory, parts = machine_memory(), all_parts(header)
         made = plan(
             header,
             available_memory_bytes=memory.available,
             total_memory_bytes=memory.total,
             devices=devices,
+            wishes=options.wishes,
             context_tokens_wanted=options.context_tokens,
-            model_bytes=_file_bytes(header, options.projector),
+            model_bytes=sum(part.file_bytes for part in parts) + _size_of(options.projector),
+            tensors=[tensor for part in parts for tensor in part.tensors],
         )
         child.watch_log(options.log_file)
         metadata = yield from self._load_in_child(child, verdict, made, builder, cancel)
@@ -145,10 +156,41 @@ class EngineProcess:
             can_see=options.projector is not None,
             metadata={
                 **metadata,
-                "devices": ", ".join(device.description for device in devices) or "CPU",
+                "devices": ", ".join(device.description for device in made.devices) or "CPU",
                 "gpu_layers": str(made.gpu_layers),
+                "plan": made.reason,
             },
         )
+
+    def _devices_of_workers(self, child: Child) -> tuple[Device, ...]:
+        """Those of workers that answer; one that never did is an error, one that went away is left out.
+
+        Raises:
+            EngineError: There is no worker where the user said.
+        """
+        workers = [worker for worker in self._options.workers if worker not in self._lost_workers]
+        gone = silent(workers)
+        if gone and not self._lost_workers:
+            raise not_answering(gone)
+        return worker_devices(child, [str(worker) for worker in workers if worker not in gone])
+
+    def _ended(self, child: Child) -> HychatError:
+        """What to say of a child that died: of itself, or because a worker did."""
+        gone = silent(worker for worker in self._options.workers if worker not in self._lost_workers)
+        if not gone:
+            return child.ended()
+        self._lost_workers = (*self._lost_workers, *gone)
+        return lost(gone, child.log_tail())
+
+    def places(self) -> dict[str, dict[str, int]]:
+        """Bytes that llama.cpp says it took, by memory (`CPU`, `CUDA0`) and use (model, KV, compute, output)."""
+        child = self._child
+        if child is None or self._loaded is None or not child.is_alive:
+            return {}
+        with child.request() as (number, inbox):
+            child.send(wire.Describe(number))
+            reply = child.next_reply(inbox)
+            return json.loads(reply.facts["buffers"]) if isinstance(reply, wire.Described) else {}
 
     def _load_in_child(
         self, child: Child, verdict: AuditVerdict, made: LoadPlan, builder: PromptBuilder, cancel: CancelToken
@@ -161,11 +203,15 @@ class EngineProcess:
                     path=options.path,
                     log_file=options.log_file,
                     context_tokens=made.context_tokens,
-                    gpu_layers=made.gpu_layers,
                     threads=options.threads,
                     slots=options.slots,
                     overrides=dict(verdict.overrides),
                     projector=options.projector,
+                    gpu_layers=made.gpu_layers,
+                    devices=[device.name for device in made.devices],
+                    shares=list(made.shares),
+                    cpu_expert_layers=made.cpu_expert_layers,
+                    kv_type=KV_TYPES[made.kv_type],
                 )
             )
             try:
@@ -196,8 +242,8 @@ class EngineProcess:
 
     def _died_loading(self, child: Child) -> HychatError:
         """A child that llama.cpp takes down while it loads was given a file it cannot bear; one that was killed was not."""
-        if child.end_signal() not in _CRASHES:
-            return child.ended()
+        if child.end_signal() not in _CRASHES or self._options.workers:
+            return self._ended(child)
         return ModelDamaged(
             _("llama.cpp crashed ({reason}) while it loaded {path}.").format(
                 reason=child.end_reason(), path=self._options.path
@@ -257,7 +303,7 @@ class EngineProcess:
                     is_told = True
                     child.send(wire.Cancel(number))
                 case _:
-                    raise child.ended()
+                    raise self._ended(child)
 
     def keep(self, path: str) -> bool:
         """Write the KV cache that the last answer left to a file; False where that is not possible."""
@@ -291,7 +337,7 @@ class EngineProcess:
     def _expect(self, child: Child, reply: wire.Reply | None, kind: type[_Wanted]) -> _Wanted:
         if isinstance(reply, kind):
             return reply
-        raise error_of(reply, self._options) if isinstance(reply, wire.Failed) else child.ended()
+        raise error_of(reply, self._options) if isinstance(reply, wire.Failed) else self._ended(child)
 
     def close(self) -> None:
         """End the engine; a second call does nothing. Requests that still run end with an error."""
@@ -324,10 +370,8 @@ def _sampling(settings: GenerationSettings) -> wire.Sampling:
     )
 
 
-def _file_bytes(header: GgufHeader, projector: str | None) -> int:
-    """Of all that is loaded."""
-    model = header.file_bytes if header.split_count == 1 else split_bytes(header)
-    return model + (Path(projector).stat().st_size if projector else 0)
+def _size_of(projector: str | None) -> int:
+    return Path(projector).stat().st_size if projector else 0
 
 
 def _segments(prompt: Prompt) -> list[list[object]]:

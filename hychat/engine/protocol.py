@@ -88,6 +88,10 @@ class Engine(Protocol):
         """Read a KV cache that `keep` wrote; False where it does not fit this model. The model must be open."""
         ...
 
+    def places(self) -> Mapping[str, Mapping[str, int]]:
+        """Bytes that were taken, by memory (`CPU`, `CUDA0`) and use; nothing before the model is open."""
+        ...
+
     def bench(self, *, prompt_tokens: int, generated_tokens: int, repetitions: int) -> BenchResult:
         """Measure the model's speed. Raises as `open`."""
         ...

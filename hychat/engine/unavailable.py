@@ -63,6 +63,14 @@ def _needs_cuda(major: str, reason: str) -> EngineUnavailable:
     )
 
 
+def no_rpc() -> EngineUnavailable:
+    """The error for a build that cannot reach workers."""
+    return EngineUnavailable(
+        _("This llama-cpp-python is built without RPC, so it can neither use workers nor be one."),
+        hint=_("Build it with RPC:\n{command}").format(command=f"CMAKE_ARGS=-DGGML_RPC=on {compiled_here_line()}"),
+    )
+
+
 def wrong_processor() -> EngineUnavailable:
     """The error for a library with instructions that this processor does not know."""
     return EngineUnavailable(

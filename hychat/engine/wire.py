@@ -21,6 +21,8 @@ class Failure(StrEnum):
     """Why the child could not do what it was asked."""
 
     UNAVAILABLE = "unavailable"  # llama.cpp's library cannot be loaded
+    RPC = "rpc"  # this build reaches no workers
+    DEVICE = "device"  # devices took nothing of what was meant for them
     MODEL = "model"  # the model file cannot be loaded
     PROJECTOR = "projector"  # the projector cannot, or is another model's
     PICTURE = "picture"  # a picture cannot be read
@@ -49,9 +51,17 @@ class Sampling(NamedTuple):
 
 
 class Describe(NamedTuple):
-    """Tell about this build of llama.cpp; the reply is `Described`. Asked before `Load`, if at all."""
+    """Tell about this build of llama.cpp, or, once a model is loaded, what it takes; the reply is `Described`."""
 
     request: int
+
+
+class Reach(NamedTuple):
+    """Tell about the devices of workers; the reply is `Reached`, or `Failed` in a build without RPC. Asked before `Load`."""
+
+    request: int
+    endpoints: list[str]
+    """`host:port` of each."""
 
 
 class Load(NamedTuple):
@@ -62,12 +72,20 @@ class Load(NamedTuple):
     log_file: str | None
     context_tokens: int
     """The most tokens the context may grow to."""
-    gpu_layers: int
     threads: int | None
     slots: int
     """Most requests that run at once."""
     overrides: dict[str, int]
     """GGUF metadata to replace, by key."""
+    gpu_layers: int
+    devices: list[str]
+    """Those that take layers, by name."""
+    shares: list[float]
+    """Of the layers on devices, in any unit."""
+    cpu_expert_layers: int
+    """The experts of so many layers, from the first, stay on the machine."""
+    kv_type: int
+    """The KV cache's, as ggml numbers types."""
     projector: str | None = None
     """The file that lets the model see."""
 
@@ -130,11 +148,21 @@ class Hello(NamedTuple):
 
 
 class Described(NamedTuple):
-    """What this build of llama.cpp is."""
+    """What this build of llama.cpp is, or what a model takes."""
 
     request: int
     facts: dict[str, str]
-    """`version` and `commit` of ggml, `backends` (names, comma-separated), `system` (llama.cpp's own line of features)."""
+    """`version` and `commit` of ggml, `backends` (names, comma-separated), `system` (llama.cpp's own line of features).
+
+    With a model: `buffers`, a JSON object of bytes by memory and use.
+    """
+
+
+class Reached(NamedTuple):
+    """The devices of workers, as in `Hello`."""
+
+    request: int
+    devices: list[list[Any]]
 
 
 class LoadProgress(NamedTuple):
@@ -206,15 +234,28 @@ class Failed(NamedTuple):
     figures: list[int]
 
 
-Request = Describe | Load | Count | Generate | Cancel | SaveState | LoadState | Bench
-Reply = Hello | Described | LoadProgress | Loaded | Counted | Prefill | Piece | Done | StateReady | Benched | Failed
+Request = Describe | Reach | Load | Count | Generate | Cancel | SaveState | LoadState | Bench
+Reply = (
+    Hello
+    | Described
+    | Reached
+    | LoadProgress
+    | Loaded
+    | Counted
+    | Prefill
+    | Piece
+    | Done
+    | StateReady
+    | Benched
+    | Failed
+)
 Frame = Request | Reply
 
 _TYPES: Final = {
     kind.__name__: kind
     for kind in (
-        *(Describe, Load, Count, Generate, Cancel, SaveState, LoadState, Bench),
-        *(Hello, Described, LoadProgress, Loaded, Counted, Prefill, Piece, Done, StateReady, Benched, Failed),
+        *(Describe, Reach, Load, Count, Generate, Cancel, SaveState, LoadState, Bench),
+        *(Hello, Described, Reached, LoadProgress, Loaded, Counted, Prefill, Piece, Done, StateReady, Benched, Failed),
     )
 }
 

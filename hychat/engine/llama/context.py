@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hychat.engine.llama.bindings import lib
-from hychat.engine.llama.model import Model
+from hychat.engine.llama.model import F16, Model
 
 BATCH_TOKENS: Final = 512
 """Most tokens of one step: llama.cpp's own micro-batch, so that reading a prompt runs at full speed."""
@@ -91,7 +91,9 @@ class Context:
         params = lib.llama_context_default_params()
         params.n_ctx = tokens
         params.n_batch = BATCH_TOKENS
-        is_flash = model.is_offloaded or (tokens <= _SHORT_CONTEXT_TOKENS and not model.sees)
+        params.type_k = params.type_v = model.kv_type
+        is_needed = model.is_offloaded or model.kv_type != F16  # without it values cannot be quantized
+        is_flash = is_needed or (tokens <= _SHORT_CONTEXT_TOKENS and not model.sees)
         params.flash_attn_type = _FLASH_ATTENTION_AUTO if is_flash else _FLASH_ATTENTION_OFF
         params.n_ubatch = BATCH_TOKENS if is_flash else _LONG_CONTEXT_MICRO_BATCH_TOKENS
         params.n_seq_max = slots

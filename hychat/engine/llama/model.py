@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from hychat.engine.llama.bindings import lib
+from hychat.engine.llama.offload import Offload
 
-_ALL_LAYERS: Final = 10_000
+_BUFFER: Final = re.compile(r"(\S+) +(model|KV|compute|output) buffer size = +([\d.]+) MiB")
+_MIB: Final = 1 << 20
 _USER_DEFINED: Final = 1 << 4  # llama_token_attr
 _MARKER: Final = re.compile(r"<[|｜].+[|｜]>", re.DOTALL)
 """How control tokens are written, by whatever name a vocabulary files them."""
@@ -17,6 +19,9 @@ _LOAD_ERROR: Final = "error loading model: "
 _LOAD_FAILED: Final = "failed to load model"
 _THOUGHT_TAG: Final = re.compile(rb"</?(think|answer)(:opensource)?>")
 """Tags that some vocabularies hold as one control token; the thought parser needs to see them."""
+
+F16: Final = 1
+NOTHING_OFFLOADED: Final = Offload()
 
 SegmentList = Iterable[tuple[str, bool] | list[Any]]
 
@@ -37,6 +42,8 @@ class LogTail:
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+        self.buffers: dict[str, dict[str, int]] = {}
+        """Bytes that were taken, by memory (`CPU`, `CPU_Mapped`, `CUDA0`) and use: model, KV, compute, output."""
         self._level = 0
         self.callback = lib.llama_log_callback(self._take)
         _KEPT_CALLBACKS.append(self.callback)
@@ -46,10 +53,22 @@ class LogTail:
         line = (text or b"").decode("utf-8", "replace")
         continued, error = 5, 4  # ggml_log_level
         self._level = self._level if level == continued else level
+        if found := _BUFFER.search(line):
+            self._note(found[1], found[2], int(float(found[3]) * _MIB))
         if self._level == error and line.strip():
             self.errors = [*self.errors[-9:], line.strip()]
         if self._level > 1:  # debug lines would fill the log
             os.write(2, line.encode())
+
+    def _note(self, memory: str, use: str, size: int) -> None:
+        """A model can have several buffers in one memory; of a context that has grown the newest counts."""
+        held = self.buffers.setdefault(memory, {})
+        held[use] = held.get(use, 0) + size if use == "model" else size
+
+    @property
+    def has_weights_on_devices(self) -> bool:
+        """Whether a device took weights of the model."""
+        return any(held.get("model") for memory, held in self.buffers.items() if not is_on_machine(memory))
 
     def last_error(self) -> str:
         """The newest errors in one line, oldest first, without llama.cpp's own "failed to load model"."""
@@ -64,6 +83,8 @@ class Model:
         self._handle = handle
         self.is_offloaded = is_offloaded
         """Whether some of its layers are on a device."""
+        self.kv_type = F16
+        """ggml's type of the KV caches of its contexts."""
         self.sees = False
         """Whether its prompts may hold pictures, so that its contexts are never short."""
         self.vocab = lib.llama_model_get_vocab(handle)
@@ -76,7 +97,7 @@ class Model:
         cls,
         path: str,
         *,
-        gpu_layers: int = 0,
+        offload: Offload = NOTHING_OFFLOADED,
         overrides: Mapping[str, int] | None = None,
         on_progress: Callable[[float], None] = lambda _fraction: None,
     ) -> "Model":
@@ -86,7 +107,7 @@ class Model:
             ModelLoadError: llama.cpp refused the file.
         """
         params = lib.llama_model_default_params()
-        params.n_gpu_layers = _ALL_LAYERS if gpu_layers < 0 else gpu_layers
+        kept = offload.put_into(params)
         params.check_tensors = False
         params.use_extra_bufts = not _has_amx()
 
@@ -100,9 +121,10 @@ class Model:
         if override_array is not None:
             params.kv_overrides = override_array
         handle = lib.llama_model_load_from_file(os.fsencode(path), params)
+        del kept
         if not handle:
             raise ModelLoadError(path)
-        return cls(handle, is_offloaded=gpu_layers != 0)
+        return cls(handle, is_offloaded=offload.gpu_layers != 0)
 
     @property
     def handle(self) -> Any:
@@ -230,6 +252,11 @@ class Model:
             "trained_context_tokens": str(self.trained_context_tokens),
             "system": lib.llama_print_system_info().decode("utf-8", "replace").strip(),
         }
+
+
+def is_on_machine(memory: str) -> bool:
+    """Whether a buffer of this name (`CPU_Mapped`, `CPU_REPACK`, `CUDA_Host`) lies in the machine's memory."""
+    return memory.startswith("CPU") or memory.endswith("_Host")
 
 
 def _cut(text: str, markers: Collection[str]) -> list[str]:

@@ -125,7 +125,9 @@ class SlotCache:
         old = self._context
         if old is not None and old.tokens >= cells:
             return
-        if old is not None:
+        if self._model.is_offloaded:  # a device has no room for the old cache beside the new one
+            cells = self._limit
+        elif old is not None:
             cells = min(max(cells, old.tokens * 2), self._limit)
         new = Context(self._model, tokens=cells, slots=len(self._slots), threads=self._threads, abort=self._abort)
         if old is not None:

@@ -1,0 +1,183 @@
+"""`hychat gguf plan`: what of a model would go where, before anything is loaded."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hychat.cli import options, typed
+from hychat.cli.commands import Command
+from hychat.cli.output import Output
+from hychat.config.load import load
+from hychat.domain.errors import UsageError
+from hychat.messages import _
+from hychat.paths import config_file
+
+if TYPE_CHECKING:
+    from hychat.engine.gguf import GgufHeader
+    from hychat.engine.memory import Memory
+    from hychat.engine.plan import Device, LoadPlan
+
+_GIB = 1 << 30
+
+_Model = Annotated[
+    str,
+    typer.Argument(
+        metavar=_("MODEL"), help=_("A name, hf:owner/repository[:quantization or file], or a path."),
+        autocompletion=typed.model_names,
+    ),
+]  # fmt: skip
+_DeviceMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--device-memory",
+        help=_("Plan for GPUs with this much free memory, in GiB, instead of those that are here; 0 for none."),
+        metavar="N,N,...",
+    ),
+]
+_Memory = Annotated[
+    float | None,
+    typer.Option("--memory", help=_("Plan for a machine with this much memory, in GiB."), metavar="N", min=0),
+]
+_Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
+
+
+def plan(  # noqa: PLR0913 - one parameter an option
+    ctx: typer.Context,
+    model: _Model,
+    device_memory: _DeviceMemory = None,
+    memory: _Memory = None,
+    context_tokens: options.Context = None,
+    gpu_layers: options.GpuLayers = None,
+    n_cpu_moe: options.CpuExperts = None,
+    kv_type: options.KvType = None,
+    tensor_split: options.TensorSplit = None,
+    main_gpu: options.MainGpu = None,
+    rpc: options.Rpc = None,
+    as_json: _Json = False,
+) -> None:
+    """Plan, and print what lies where."""
+    from hychat.engine.gguf import all_parts
+    from hychat.engine.memory import Memory, machine_memory
+    from hychat.engine.plan import plan as planned
+    from hychat.runtime import wishes_of
+
+    flags = {
+        "context_tokens": context_tokens,
+        "gpu_layers": gpu_layers,
+        "n_cpu_moe": n_cpu_moe,
+        "kv_type": kv_type,
+        "tensor_split": tensor_split,
+        "main_gpu": main_gpu,
+        "rpc": rpc,
+    }
+    config = load(config_file(), os.environ).over(flags)
+    header, usual_tokens = _header_of(model)
+    parts = all_parts(header) if Path(header.path).is_file() else (header,)
+    here = machine_memory() if memory is None else Memory(int(memory * _GIB), int(memory * _GIB))
+    devices = _devices_here(ctx, config.rpc) if device_memory is None else _devices_of(device_memory)
+    made = planned(
+        header,
+        available_memory_bytes=here.available,
+        total_memory_bytes=here.total,
+        devices=devices,
+        wishes=wishes_of(config),
+        context_tokens_wanted=usual_tokens,
+        tensors=[tensor for part in parts for tensor in part.tensors],
+    )
+    output = Output.of_process()
+    if as_json:
+        output.json(_as_json(model, made))
+    else:
+        output.text(_table(model, made, here))
+
+
+def _header_of(name: str) -> "tuple[GgufHeader, int | None]":
+    """Of a model's file, and the context that its makers or the catalogue think right."""
+    from hychat.catalogue.find import locate
+    from hychat.engine.gguf import read_header
+
+    local = locate(name)
+    return read_header(local.path), local.spec.context_tokens
+
+
+def _devices_here(ctx: typer.Context, rpc: str) -> "tuple[Device, ...]":
+    from hychat.domain.cancel import CancelToken
+    from hychat.engine.child import Child
+    from hychat.engine.greeting import offload_devices, worker_devices
+    from hychat.engine.workers import endpoints, not_answering, silent
+
+    workers = endpoints(rpc)
+    if gone := silent(workers):
+        raise not_answering(gone)
+    child = Child(ctx.obj) if ctx.obj else Child.start()
+    try:
+        return (*offload_devices(child, CancelToken()), *worker_devices(child, [str(worker) for worker in workers]))
+    finally:
+        child.close()
+
+
+def _devices_of(text: str) -> "tuple[Device, ...]":
+    """Raises UsageError."""
+    from hychat.engine.plan import Device
+
+    try:
+        sizes = [float(part) for part in text.split(",")]
+    except ValueError:
+        sizes = [-1.0]
+    if not all(0 <= size < _GIB for size in sizes):
+        raise UsageError(
+            _("--device-memory: {text} is no memory in GiB.").format(text=text),
+            hint=_("Write one number for each GPU, such as 8 or 24,24."),
+        )
+    free = [int(size * _GIB) for size in sizes if size]
+    return tuple(Device(f"GPU{index}", "", "gpu", size, size) for index, size in enumerate(free))
+
+
+def _as_json(name: str, made: "LoadPlan") -> dict[str, object]:
+    return {
+        "model": name,
+        "context_tokens": made.context_tokens,
+        "gpu_layers": made.gpu_layers,
+        "n_cpu_moe": made.cpu_expert_layers,
+        "kv_type": made.kv_type,
+        "reason": made.reason,
+        "places": [
+            {
+                "name": place.name,
+                "weights_bytes": place.weights,
+                "kv_bytes": place.kv,
+                "compute_bytes": place.compute,
+                "free_bytes": device.free_bytes if device else None,
+            }
+            for place, device in zip(made.places, (None, *made.devices), strict=True)
+        ],
+    }
+
+
+def _table(name: str, made: "LoadPlan", here: "Memory") -> str:
+    from hychat.engine.plan import in_bytes
+
+    heads = ("", _("weights"), _("KV cache"), _("compute"), _("together"), _("free"))
+    free = (here.available, *(device.free_bytes for device in made.devices))
+    rows = [
+        (place.name, *map(in_bytes, (place.weights, place.kv, place.compute, place.total, room)))
+        for place, room in zip(made.places, free, strict=True)
+    ]
+    return "\n".join([f"{name}: {made.reason}", "", *_aligned([heads, *rows])])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Columns to the right, the first one to the left."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        first, *others = (" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        yield f"{row[0]}{first}  {'  '.join(pad + cell for pad, cell in zip(others, row[1:], strict=True))}".rstrip()
+
+
+app = typer.Typer(name="plan", rich_markup_mode=None, add_completion=False)
+app.command(cls=Command, help=_("Tell what of a model would go where, before anything is loaded."))(plan)
