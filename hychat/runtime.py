@@ -13,6 +13,7 @@ from hychat.domain.choices import SafetyLevel
 from hychat.domain.errors import ModelNotFound
 from hychat.domain.message import Conversation
 from hychat.domain.model import LocalModel
+from hychat.engine.adapters import adapters_of
 from hychat.engine.child import Child
 from hychat.engine.plan import NO_WISHES, Wishes
 from hychat.engine.process import EngineOptions, EngineProcess
@@ -87,7 +88,7 @@ class Runtime:
             ModelNotFound: The model is not on this machine; the engine there was goes on.
         """
         self.engine(model)
-        self.config = replace(self.config, model=model)
+        self.config = replace(self.config, model=model, lora="")  # they belong to the model there was
 
     def _open_engine(self, model: str) -> Engine:
         if model == ECHO:
@@ -107,6 +108,7 @@ class Runtime:
             context_tokens=spec.context_tokens,
             wishes=wishes_of(config),
             workers=endpoints(config.rpc),
+            adapters=adapters_of(config.lora),
             threads=config.threads,
             slots=self._slots,
             log_file=_engine_log(),
@@ -149,7 +151,7 @@ class Runtime:
                 local = locate(MODEL)
             except ModelNotFound:
                 return None
-            options = replace(self._options(local), slots=2, wishes=NO_WISHES, workers=())
+            options = replace(self._options(local), slots=2, wishes=NO_WISHES, workers=(), adapters=())
             self._ruler = GuardModel(EngineOracle(lambda: EngineProcess(options)))
         return self._ruler
 
@@ -186,7 +188,7 @@ class Runtime:
 
             local = fitting_onlooker(machine_memory().available)
             if local is not None:
-                options = replace(self._options(local), slots=1, wishes=NO_WISHES, workers=())
+                options = replace(self._options(local), slots=1, wishes=NO_WISHES, workers=(), adapters=())
                 self._onlooking = EngineOnlooker(options.name, lambda: EngineProcess(options))
         return self._onlooking
 

@@ -40,6 +40,15 @@ Rpc = Annotated[
         "--rpc", help=_("Put layers on other machines too, which run hychat rpc-worker."), metavar="HOST:PORT,..."
     ),
 ]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        help=_("Put a LoRA adapter over the model; :0.5 behind it halves its strength; may be repeated."),
+        metavar="FILE[:SCALE]",
+        rich_help_panel=_("Model and answer"),
+    ),
+]
 
 
 class Consent(NamedTuple):

@@ -175,6 +175,8 @@ class Config:
     """The one device to use, where there are several, counted from 0."""
     rpc: Annotated[str, Text()] = ""
     """Machines to put layers on, as host:port with commas between; each runs hychat rpc-worker."""
+    lora: Annotated[str, Text()] = ""
+    """LoRA adapters to put over the model, as FILE[:scale] with commas between."""
     think: Annotated[bool | None, Truth()] = None
     """Whether the model may think before it answers, where it can."""
     safety: Annotated[SafetyLevel, Choice(tuple(SafetyLevel))] = SafetyLevel.STANDARD

@@ -11,6 +11,7 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import HychatError, Interrupted
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
+from hychat.engine.adapters import Adapter
 from hychat.engine.prompt.segments import ChatTurn, Prompt, Segment, seen
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece
 from hychat.messages import _
@@ -76,6 +77,7 @@ class EchoEngine:
         self._model = LoadedModel(name, self._builder, context_tokens, defaults, can_see=can_see, metadata=metadata)
         self.prompts: list[Prompt] = []
         """Every prompt it was asked, oldest first."""
+        self.adapters: tuple[Adapter, ...] = ()
         self.settings: list[GenerationSettings] = []
         """The settings of each."""
 
@@ -136,6 +138,10 @@ class EchoEngine:
     def recall(self, path: str) -> bool:  # noqa: ARG002 - the protocol's
         """It has no KV cache."""
         return False
+
+    def adapt(self, adapters: Sequence[Adapter]) -> None:
+        """It says the same with them."""
+        self.adapters = tuple(adapters)
 
     def places(self) -> dict[str, dict[str, int]]:
         """It takes no memory worth telling."""

@@ -37,15 +37,14 @@ class Loading(Protocol):
 def error_of(failed: wire.Failed, loading: Loading) -> HychatError:
     """The error that stands for a failure."""
     match failed.failure:
-        case wire.Failure.MEMORY | wire.Failure.MODEL | wire.Failure.PROJECTOR:
+        case (
+            wire.Failure.MEMORY
+            | wire.Failure.MODEL
+            | wire.Failure.DEVICE
+            | wire.Failure.ADAPTER
+            | wire.Failure.PROJECTOR
+        ):
             return _load_error(failed, loading)
-        case wire.Failure.DEVICE:
-            return ModelUnusable(
-                _("llama.cpp put no layer of {path} on {devices}, though they were to go there.").format(
-                    path=loading.path, devices=failed.detail
-                ),
-                hint=_("Without devices: --gpu-layers 0. What they say of themselves: hychat doctor"),
-            )
         case wire.Failure.TOO_LONG:
             prompt_tokens, context_tokens = failed.figures
             return PromptTooLong(prompt_tokens, context_tokens)
@@ -66,6 +65,15 @@ def _load_error(failed: wire.Failed, loading: Loading) -> HychatError:
             _("There is not enough memory for {path} and its context.").format(path=loading.path),
             hint=_("Set a smaller context (hychat config set context_tokens 2048) or take a smaller model."),
         )
+    if failed.failure == wire.Failure.DEVICE:
+        return ModelUnusable(
+            _("llama.cpp put no layer of {path} on {devices}, though they were to go there.").format(
+                path=loading.path, devices=failed.detail
+            ),
+            hint=_("Without devices: --gpu-layers 0. What they say of themselves: hychat doctor"),
+        )
+    if failed.failure == wire.Failure.ADAPTER:
+        return ModelUnusable(_("llama.cpp cannot use the adapter {reason}").format(reason=failed.detail))
     if failed.failure == wire.Failure.PROJECTOR:
         return ModelUnusable(
             _("{projector} does not let {name} see: {reason}").format(

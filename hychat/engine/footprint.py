@@ -193,6 +193,11 @@ def compute_bytes(header: GgufHeader, tokens: int, *, is_flash: bool) -> int:
     return _CPU_BATCH_TOKENS * (attention + mixture) * _FLOAT_BYTES + logits
 
 
+def is_on_machine(memory: str) -> bool:
+    """Whether a buffer of this name (`CPU_Mapped`, `CPU_REPACK`, `CUDA_Host`) lies in the machine's memory."""
+    return memory.startswith("CPU") or memory.endswith("_Host")
+
+
 def _expert_rows(header: GgufHeader) -> int:
     """Values of the feed-forward layers of all experts that one token uses."""
     return header.expert_used_count * (header.integer(f"{header.architecture}.expert_feed_forward_length") or 0)

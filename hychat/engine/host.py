@@ -181,6 +181,8 @@ class Service:
                 self._load_state(frame)
             case wire.Bench():
                 self._bench(frame)
+            case wire.Adapt():
+                self._adapt(frame)
             case wire.Describe(request):
                 self._send(wire.Described(request, {"buffers": json.dumps(self._log.buffers)}))
             case _:
@@ -193,6 +195,16 @@ class Service:
             self._send(wire.Counted(request, [self.scheduler.count(prompt) for prompt in prompts]))
         except PictureUnreadable:
             self._send(wire.Failed(request, wire.Failure.PICTURE, "", []))
+
+    def _adapt(self, frame: wire.Adapt) -> None:
+        from hychat.engine.llama.adapters import AdapterLoadError
+
+        try:
+            self.scheduler.adapt([(path, scale) for path, scale in frame.adapters])
+        except AdapterLoadError as error:
+            self._send(wire.Failed(frame.request, wire.Failure.ADAPTER, f"{error}: {self._log.last_error()}", []))
+        else:
+            self._send(wire.Adapted(frame.request))
 
     def _load_state(self, frame: wire.LoadState) -> None:
         from hychat.engine.llama.context import ContextTooLarge

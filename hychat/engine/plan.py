@@ -12,7 +12,7 @@ where only that lets all layers on a device, or the context be as long as was as
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -360,6 +360,16 @@ def _no_device(wished: int, used: Sequence[Device]) -> str:
     if not used:
         return _("--main-gpu {number}: there is no GPU that llama.cpp can use.").format(number=wished)
     return _("--main-gpu {number}: there are {count} devices, counted from 0.").format(number=wished, count=len(used))
+
+
+def places_in_words(places: Mapping[str, Mapping[str, int]]) -> str:
+    """What each memory holds, by what llama.cpp tells: `CPU: weights 92 MiB, KV cache 45 MiB`."""
+    names = {"model": _("weights"), "KV": _("KV cache"), "compute": _("compute")}
+    told = (
+        (memory, ", ".join(f"{names[use]} {in_bytes(size)}" for use, size in held.items() if use in names and size))
+        for memory, held in places.items()
+    )
+    return "; ".join(f"{memory}: {sizes}" for memory, sizes in told if sizes)
 
 
 def in_bytes(count: int) -> str:

@@ -24,6 +24,7 @@ from hychat.domain.errors import (
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
 from hychat.engine import wire
+from hychat.engine.adapters import Adapter, check_adapters
 from hychat.engine.audit import AuditVerdict, audit
 from hychat.engine.child import Child, Inbox
 from hychat.engine.failures import error_of
@@ -61,6 +62,8 @@ class EngineOptions:
     """What suits the model, less where it does not fit; None: as the header, the machine and good sense allow."""
     wishes: Wishes = NO_WISHES
     """What the user decided of the plan."""
+    adapters: tuple[Adapter, ...] = ()
+    """LoRA adapters to put over it."""
     workers: tuple[Endpoint, ...] = ()
     """Other machines to put layers on."""
     threads: int | None = None
@@ -82,6 +85,7 @@ class EngineProcess:
         self._lock = threading.Lock()
         self._lost_workers: tuple[Endpoint, ...] = ()
         """Those that went away; they are left out from then on."""
+        self._adapters = options.adapters
         self._last_request = 0
         """The request answered last, in the child that lives."""
 
@@ -136,6 +140,7 @@ class EngineProcess:
         )
         devices = (*offload_devices(child, cancel), *self._devices_of_workers(child))
         memory, parts = machine_memory(), all_parts(header)
+        check_adapters(self._adapters, parts, options.name)
         made = plan(
             header,
             available_memory_bytes=memory.available,
@@ -148,6 +153,8 @@ class EngineProcess:
         )
         child.watch_log(options.log_file)
         metadata = yield from self._load_in_child(child, verdict, made, builder, cancel)
+        if self._adapters:
+            self._put_over(child, self._adapters)
         return LoadedModel(
             name=options.name,
             builder=builder,
@@ -181,6 +188,29 @@ class EngineProcess:
             return child.ended()
         self._lost_workers = (*self._lost_workers, *gone)
         return lost(gone, child.log_tail())
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The LoRA adapters that it answers with."""
+        return self._adapters
+
+    def adapt(self, adapters: Sequence[Adapter]) -> None:
+        """Answer with these LoRA adapters from now on; asked between answers.
+
+        Raises:
+            ModelUnusable: One is no adapter, or another model's; those before stand.
+            ModelNotFound: There is no such file.
+        """
+        check_adapters(adapters, all_parts(read_header(self._options.path)), self._options.name)
+        child = self._child
+        if child is not None and self._loaded is not None and child.is_alive:
+            self._put_over(child, adapters)
+        self._adapters = tuple(adapters)
+
+    def _put_over(self, child: Child, adapters: Sequence[Adapter]) -> None:
+        with child.request() as (number, inbox):
+            child.send(wire.Adapt(number, [[adapter.path, adapter.scale] for adapter in adapters]))
+            self._expect(child, child.next_reply(inbox), wire.Adapted)
 
     def places(self) -> dict[str, dict[str, int]]:
         """Bytes that llama.cpp says it took, by memory (`CPU`, `CUDA0`) and use (model, KV, compute, output)."""
@@ -316,7 +346,7 @@ class EngineProcess:
     def _exchange_state(self, frame: Callable[[int], wire.SaveState | wire.LoadState]) -> bool:
         """A KV state only saves time: whatever goes wrong with it is no error."""
         child = self._child
-        if child is None or not child.is_alive:
+        if child is None or not child.is_alive or self._adapters:  # what was read with adapters fits no other model
             return False
         with child.request() as (number, inbox), suppress(EngineError):
             child.send(frame(number))

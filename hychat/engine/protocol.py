@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from hychat.domain.cancel import CancelToken
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
+from hychat.engine.adapters import Adapter
 from hychat.engine.prompt.segments import Prompt, PromptBuilder
 
 _Result = TypeVar("_Result")
@@ -86,6 +87,20 @@ class Engine(Protocol):
 
     def recall(self, path: str) -> bool:
         """Read a KV cache that `keep` wrote; False where it does not fit this model. The model must be open."""
+        ...
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The LoRA adapters that it answers with."""
+        ...
+
+    def adapt(self, adapters: Sequence[Adapter]) -> None:
+        """Answer with these from now on; asked between answers.
+
+        Raises:
+            ModelUnusable: One is no adapter, or another model's; those before stand.
+            ModelNotFound: There is no such file.
+        """
         ...
 
     def places(self) -> Mapping[str, Mapping[str, int]]:

@@ -24,6 +24,7 @@ class Failure(StrEnum):
     RPC = "rpc"  # this build reaches no workers
     DEVICE = "device"  # devices took nothing of what was meant for them
     MODEL = "model"  # the model file cannot be loaded
+    ADAPTER = "adapter"  # a LoRA adapter cannot be used; detail: its path and why
     PROJECTOR = "projector"  # the projector cannot, or is another model's
     PICTURE = "picture"  # a picture cannot be read
     MEMORY = "memory"  # not enough memory for the model or its context
@@ -112,6 +113,14 @@ class Cancel(NamedTuple):
     request: int
 
 
+class Adapt(NamedTuple):
+    """Put LoRA adapters over the model, in the place of those there; the reply is `Adapted` or `Failed`."""
+
+    request: int
+    adapters: list[list[Any]]
+    """Each `[path, scale]`."""
+
+
 class SaveState(NamedTuple):
     """Write the KV cache that a finished request left to a file; the reply is `StateReady`."""
 
@@ -179,6 +188,12 @@ class Loaded(NamedTuple):
     metadata: dict[str, str]
 
 
+class Adapted(NamedTuple):
+    """The adapters are in use."""
+
+    request: int
+
+
 class Counted(NamedTuple):
     """Tokens of each prompt."""
 
@@ -234,13 +249,14 @@ class Failed(NamedTuple):
     figures: list[int]
 
 
-Request = Describe | Reach | Load | Count | Generate | Cancel | SaveState | LoadState | Bench
+Request = Describe | Reach | Load | Count | Generate | Cancel | Adapt | SaveState | LoadState | Bench
 Reply = (
     Hello
     | Described
     | Reached
     | LoadProgress
     | Loaded
+    | Adapted
     | Counted
     | Prefill
     | Piece
@@ -254,8 +270,22 @@ Frame = Request | Reply
 _TYPES: Final = {
     kind.__name__: kind
     for kind in (
-        *(Describe, Reach, Load, Count, Generate, Cancel, SaveState, LoadState, Bench),
-        *(Hello, Described, Reached, LoadProgress, Loaded, Counted, Prefill, Piece, Done, StateReady, Benched, Failed),
+        *(Describe, Reach, Load, Count, Generate, Cancel, Adapt, SaveState, LoadState, Bench),
+        *(
+            Hello,
+            Described,
+            Reached,
+            LoadProgress,
+            Loaded,
+            Adapted,
+            Counted,
+            Prefill,
+            Piece,
+            Done,
+            StateReady,
+            Benched,
+            Failed,
+        ),
     )
 }
 

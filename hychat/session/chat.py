@@ -83,7 +83,7 @@ class ChatSession:
 
         Without a guard nothing is filtered; it may be set between turns too. `eyes` look where the model cannot.
         """
-        self._engine = engine
+        self.engine = engine
         self._store = store
         self._states = states
         self._eyes = eyes
@@ -102,7 +102,7 @@ class ChatSession:
         """Load the model, and beside it the filter; a turn does it too. Raises as the engine's `open`."""
         if self.guard is not None:
             self.guard.prepare_aside()
-        self.model = yield from self._engine.open(cancel)
+        self.model = yield from self.engine.open(cancel)
         self._recall()
         return self.model
 
@@ -243,7 +243,7 @@ class ChatSession:
         settings = self._chosen(model, answer)
         start = begun(builder, answer.thought, answer.text)
         system, care = self.conversation.system, draft.is_careful
-        asking = Asking(self._engine, model, settings, system, answer.style, start, cancel, is_careful=care)
+        asking = Asking(self.engine, model, settings, system, answer.style, start, cancel, is_careful=care)
         asked = self.conversation.find(question.id)
         history = self.conversation.branch(asked)[:-1] if asked else self.conversation.branch()
         seen = asked or question
@@ -257,7 +257,7 @@ class ChatSession:
             yield from self._keep(fitted.question)
         draft.check = AnswerCheck(self.guard, question.text, cancel) if self.guard else None
         draft.begin(starts_in_thought=builder.starts_in_thought(think=bool(settings.think)))
-        return Writing(self._engine, model, fitted.prompt, settings, draft, cancel, hurry or CancelToken())
+        return Writing(self.engine, model, fitted.prompt, settings, draft, cancel, hurry or CancelToken())
 
     def _supported(self, question: Message, draft: Draft) -> Generator[TurnEvent, None, None]:
         """Answer with help; the model is not asked."""
@@ -331,7 +331,7 @@ class ChatSession:
         self._is_recalled = True
         path = self._states.find(self.conversation.id)
         if path is not None:
-            self._engine.recall(path)
+            self.engine.recall(path)
 
     def _keep_state(self, usage: Usage) -> None:
         """Keep the KV cache where reading the chat again would take noticeable time."""
@@ -340,7 +340,7 @@ class ChatSession:
         if self._states is None or self._store is None or seconds < _WORTH_KEEPING_SECONDS:
             return
         path = self._states.place(self.conversation.id)
-        if path is not None and self._engine.keep(path):
+        if path is not None and self.engine.keep(path):
             self._states.settle(self.conversation.id)
 
 

@@ -329,6 +329,28 @@ def _model(_desk: Desk, argument: str) -> Iterator[Effect]:
     yield do.SwitchModel(argument) if argument else do.Go(Place.MODELS)
 
 
+def _lora(desk: Desk, argument: str) -> Iterator[Effect]:
+    """Without an argument, those in use; `-NAME` takes one away."""
+    from hychat.engine.adapters import adapter_of
+
+    engine = desk.engine
+    if argument.startswith("-"):
+        name = argument[1:].strip()
+        kept = [adapter for adapter in engine.adapters if name not in {adapter.name, adapter.path}]
+        if len(kept) == len(engine.adapters):
+            raise UsageError(_("There is no adapter {name} over the model.").format(name=name))
+        engine.adapt(kept)
+    elif argument == _NO_STYLE:
+        engine.adapt(())
+    elif argument:
+        added = adapter_of(argument)
+        path = next((other.path for other in engine.adapters if added.path == other.name), added.path)
+        added = added._replace(path=str(Path(path).expanduser()))
+        engine.adapt([*(other for other in engine.adapters if other.path != added.path), added])
+    told = ", ".join(f"{adapter.name} ({adapter.scale:g})" for adapter in engine.adapters)
+    yield do.Say(_("Over the model: {adapters}.").format(adapters=told) if told else _("No adapter is over the model."))
+
+
 def _context(desk: Desk, _argument: str) -> Iterator[Effect]:
     used, total = desk.context
     if not total:
@@ -357,6 +379,8 @@ def _stats(desk: Desk, _argument: str) -> Iterator[Effect]:
             seed=receipt.settings.seed,
         )
     )
+    if not desk.is_busy and (where := desk.where):
+        yield do.Say(where)
 
 
 def _theme(_desk: Desk, argument: str) -> Iterator[Effect]:
@@ -417,6 +441,8 @@ _ALL: Final = (
     Command("cooler", Group.MODEL, lambda: _("Choose words less freely"), _cooler, key="shift+f4"),
     Command("model", Group.MODEL, lambda: _("Models: fetch one, or talk to another"), _model, key="f2",
             aliases=("models",), argument="[NAME]", choices=lambda desk: desk.model_names, needs_idle=True),
+    Command("lora", Group.MODEL, lambda: _("Put a LoRA adapter over the model, change its scale, or take it away with -"), _lora,
+            argument="[FILE[:SCALE]|-NAME]", choices=lambda desk: desk.adapter_choices, needs_idle=True),
     Command("think", Group.MODEL, lambda: _("Let the model think before it answers, where it can"), _think,
             argument="on|off", choices=lambda _desk: ("on", "off")),
     Command("safety", Group.MODEL, lambda: _("How much the safety filter stops; without a word, the next level"), _safety,

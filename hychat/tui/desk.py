@@ -15,6 +15,7 @@ from hychat.domain.message import Conversation, Message, Role
 from hychat.messages import _
 
 if TYPE_CHECKING:
+    from hychat.engine.protocol import Engine
     from hychat.runtime import Runtime
     from hychat.session.chat import ChatSession
 
@@ -140,6 +141,11 @@ class Desk:
         if self.config.save and conversation.messages:
             self.runtime.history().save_position(conversation)
 
+    @property
+    def engine(self) -> "Engine":
+        """What runs the model. Raises as `session`."""
+        return self.session.engine
+
     # What is told of it
 
     @property
@@ -188,6 +194,16 @@ class Desk:
         if not offloaded:
             return "CPU"
         return f"GPU {layers if offloaded < 0 else min(offloaded, layers)}/{layers}"
+
+    @property
+    def where(self) -> str:
+        """What was planned for the model, and what llama.cpp says that each memory holds; empty before it is loaded."""
+        from hychat.engine.plan import places_in_words
+
+        model = self._session.model if self._session else None
+        if model is None:
+            return ""
+        return "\n".join(filter(None, (model.metadata.get("plan"), places_in_words(self.engine.places()))))
 
     @property
     def style(self) -> Style | None:
@@ -249,6 +265,11 @@ class Desk:
     def generation_keys(self) -> tuple[str, ...]:
         """Settings that may differ from chat to chat."""
         return tuple(field.name for field in fields(GenerationSettings) if field.name in KEYS)
+
+    @property
+    def adapter_choices(self) -> tuple[str, ...]:
+        """What `/lora` can take away."""
+        return tuple(f"-{adapter.name}" for adapter in self.engine.adapters) if self._session else ()
 
     @property
     def model_names(self) -> tuple[str, ...]:

@@ -24,10 +24,25 @@ _Mirror = Annotated[
         "--mirror", help=_("Ask this mirror of the hub instead of hf-mirror.com; implies --online."), metavar=_("URL")
     ),
 ]
+_Load = Annotated[
+    str | None,
+    typer.Option(
+        "--load",
+        help=_("Load this model too, and tell what of it went where; '' for the one a question would take."),
+        metavar=_("MODEL"),
+    ),
+]
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
 
 
-def doctor(ctx: typer.Context, *, online: _Online = False, mirror: _Mirror = None, as_json: _Json = False) -> None:
+def doctor(
+    ctx: typer.Context,
+    *,
+    online: _Online = False,
+    mirror: _Mirror = None,
+    load: _Load = None,
+    as_json: _Json = False,
+) -> None:
     """Look, and tell; exit code 1 where something does not work."""
     from hychat.cli.doctor.checks import findings  # completion and help do without them
     from hychat.cli.doctor.network import MIRROR
@@ -35,7 +50,7 @@ def doctor(ctx: typer.Context, *, online: _Online = False, mirror: _Mirror = Non
     output = Output.of_process()
     around = Surroundings(output.stdout, ctx.obj, mirror or MIRROR)
     found = []
-    for finding in findings(around, is_online=online or mirror is not None):
+    for finding in findings(around, is_online=online or mirror is not None, model=load):
         found.append(finding)
         if not as_json:
             _tell(output, finding)

@@ -5,6 +5,7 @@ from typing import Final
 
 from hychat.cli.doctor import engine, files, machine, network
 from hychat.cli.doctor.finding import Check, Finding, Surroundings, warn
+from hychat.cli.doctor.placement import placement_of
 from hychat.domain.errors import HychatError
 from hychat.messages import _
 
@@ -22,9 +23,10 @@ CHECKS: Final[Mapping[str, Check]] = {
 ONLINE_CHECKS: Final[Mapping[str, Check]] = {"hub": network.reachability}
 
 
-def findings(around: Surroundings, *, is_online: bool) -> Iterator[Finding]:
-    """Look; what is found comes as soon as it is."""
-    for name, check in {**CHECKS, **(ONLINE_CHECKS if is_online else {})}.items():
+def findings(around: Surroundings, *, is_online: bool, model: str | None = None) -> Iterator[Finding]:
+    """Look, and load a model where one is named; what is found comes as soon as it is."""
+    loads = {} if model is None else {"load": placement_of(model)}
+    for name, check in {**CHECKS, **(ONLINE_CHECKS if is_online else {}), **loads}.items():
         yield from survived(name, check, around)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
+from hychat.engine.footprint import is_on_machine
 from hychat.engine.llama.bindings import lib
 from hychat.engine.llama.offload import Offload
 
@@ -252,11 +253,6 @@ class Model:
             "trained_context_tokens": str(self.trained_context_tokens),
             "system": lib.llama_print_system_info().decode("utf-8", "replace").strip(),
         }
-
-
-def is_on_machine(memory: str) -> bool:
-    """Whether a buffer of this name (`CPU_Mapped`, `CPU_REPACK`, `CUDA_Host`) lies in the machine's memory."""
-    return memory.startswith("CPU") or memory.endswith("_Host")
 
 
 def _cut(text: str, markers: Collection[str]) -> list[str]:

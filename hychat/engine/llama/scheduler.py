@@ -174,6 +174,14 @@ class Scheduler:
         if batch:
             self._run(batch)
 
+    def adapt(self, adapters: list[tuple[str, float]]) -> None:
+        """Have these LoRA adapters, as path and scale, over the model; asked while nothing is answered.
+
+        Raises:
+            AdapterLoadError: llama.cpp refused one; nothing was changed.
+        """
+        self._cache.adapt(adapters)
+
     def save_state(self, request: int, path: str) -> int:
         """Write the KV cache that a finished request left to a file; its tokens, 0 where there is none to write."""
         return self._cache.save(request, path)

@@ -10,6 +10,7 @@ from itertools import takewhile
 from operator import eq
 from typing import Final
 
+from hychat.engine.llama.adapters import Adapters
 from hychat.engine.llama.context import AbortFlag, Context, ContextTooLarge, tokens_in_state
 from hychat.engine.llama.model import Model
 from hychat.engine.llama.sequence import Sequence
@@ -42,6 +43,7 @@ class SlotCache:
         self._abort = abort
         self._context: Context | None = None
         self._slots = [Slot(sequence) for sequence in range(slots)]
+        self._adapters = Adapters(model)
 
     @property
     def context(self) -> Context:
@@ -59,6 +61,19 @@ class SlotCache:
         if self._context is not None:
             self._context.close()
             self._context = None
+
+    def adapt(self, adapters: list[tuple[str, float]]) -> None:
+        """Have these adapters over the model; what was read without them is forgotten.
+
+        Raises:
+            AdapterLoadError: llama.cpp refused one; nothing was changed.
+        """
+        self._adapters.use(adapters)
+        if self._context is not None:
+            self._adapters.put_over(self._context)
+        for slot in self._slots:
+            if slot.is_free:
+                self.clear(slot)
 
     # Slots
 
@@ -130,6 +145,7 @@ class SlotCache:
         elif old is not None:
             cells = min(max(cells, old.tokens * 2), self._limit)
         new = Context(self._model, tokens=cells, slots=len(self._slots), threads=self._threads, abort=self._abort)
+        self._adapters.put_over(new)
         if old is not None:
             for slot in self._slots:
                 self._move(slot, old, new)
