@@ -149,6 +149,11 @@ def _waiting(pid: int) -> Iterator[str]:
                 yield f"{task.name} {name}: {(task / name).read_text(encoding='ascii').strip()}"
 
 
+def _is_asleep(pid: int) -> bool:
+    """Whether a process's main thread waits for something."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "S"
+
+
 def wait_until_gone(pid: int) -> None:
     """Wait for the end of a process that is not a child of this one."""
     ends = time.monotonic() + PATIENCE_SECONDS
@@ -232,6 +237,10 @@ class Terminal:
         os.write(self._keyboard, keys.encode())
 
     def press_ctrl_c(self) -> None:
+        """As a person does, who is slower than the echo: between two keys, Python's readline looks for no signal."""
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < ends and not _is_asleep(self.pid):
+            os.sched_yield()
         self.type("\x03")
 
     def resize(self, columns: int, lines: int = 20) -> None:
