@@ -146,6 +146,31 @@ def file_facts(file: ModelFile, endpoint: str) -> FileFacts:
     return FileFacts(etag, commit, found.size, pinned, _token_for(endpoint))
 
 
+def read_range(facts: FileFacts, start: int, end: int) -> bytes:
+    """The bytes of a file from `start` up to `end`; fewer where it ends before. Raises as the hub's client.
+
+    A server that sends the whole file instead is read no further than that.
+    """
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    headers = {
+        **build_hf_headers(token=facts.token),
+        "Accept-Encoding": "identity",
+        "Range": f"bytes={start}-{end - 1}",
+    }
+    read = bytearray()
+    with get_session().stream(
+        "GET", facts.url, headers=headers, timeout=_TIMEOUT_SECONDS, follow_redirects=True
+    ) as response:
+        hf_raise_for_status(response)
+        skipped = 0 if response.status_code == _PARTIAL_CONTENT else start
+        for block in response.iter_bytes(_BLOCK_BYTES):
+            read += block
+            if len(read) >= skipped + end - start:
+                break
+    return bytes(read[skipped : skipped + end - start])
+
+
 def _no_hub(endpoint: str) -> HubRefused:
     return HubRefused(
         _("{host} does not answer as a Hugging Face hub does.").format(host=host_of(endpoint)),

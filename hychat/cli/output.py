@@ -116,6 +116,11 @@ class Output:
         shown = f"\x1b[{sgr}m{mark}\x1b[0m" if self.stdout.has_colour else mark
         self._write_out(f"{shown}{printable(text)}\n")
 
+    def styled(self, line: str) -> None:
+        """Write a line of our own making to stdout, with the escape codes that are in it."""
+        self.end()
+        self._write_out(f"{line}\n")
+
     def json(self, value: Any) -> None:
         """Write JSON to stdout: on one line, or laid out on a terminal."""
         self._write_json(value, indent=2 if self.stdout.is_terminal else None)

@@ -354,14 +354,19 @@ def read_header(path: str) -> GgufHeader:
         ModelRefused: It is of another version or byte order.
     """
     with opened(path) as cursor:
-        version = _read_version(cursor)
-        tensor_count = cursor.count(item_bytes=_TENSOR_BYTES_LEAST, most=_TENSORS_LIMIT)
-        key_count = cursor.count(item_bytes=_KEY_BYTES_LEAST, most=_KEYS_LIMIT)
-        metadata = _read_metadata(cursor, key_count)
-        alignment = _alignment(metadata, path)
-        tensors = _read_tensors(cursor, tensor_count, alignment)
-        data_offset = -(-cursor.position // alignment) * alignment
-        return GgufHeader(path, version, metadata, tensors, alignment, data_offset, cursor.file_bytes)
+        return header_at(cursor)
+
+
+def header_at(cursor: Cursor) -> GgufHeader:
+    """The header of the file that a cursor stands at the start of. Raises as `read_header`."""
+    version = _read_version(cursor)
+    tensor_count = cursor.count(item_bytes=_TENSOR_BYTES_LEAST, most=_TENSORS_LIMIT)
+    key_count = cursor.count(item_bytes=_KEY_BYTES_LEAST, most=_KEYS_LIMIT)
+    metadata = _read_metadata(cursor, key_count)
+    alignment = _alignment(metadata, cursor.path)
+    tensors = _read_tensors(cursor, tensor_count, alignment)
+    data_offset = -(-cursor.position // alignment) * alignment
+    return GgufHeader(cursor.path, version, metadata, tensors, alignment, data_offset, cursor.file_bytes)
 
 
 def _read_version(cursor: Cursor) -> int:

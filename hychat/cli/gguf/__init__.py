@@ -10,6 +10,7 @@ from hychat.cli.commands import Group
 from hychat.messages import _
 
 _COMMANDS: Final[Mapping[str, str]] = {
+    "inspect": _("Show what a model's file is made of; works on the hub's files too."),
     "plan": _("Tell what of a model would go where, before anything is loaded."),
 }
 """Name -> what it is for, in the order of the help page. The module of the same name has a typer application named `app`."""

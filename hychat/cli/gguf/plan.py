@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hychat.cli import options, typed
 from hychat.cli.commands import Command
+from hychat.cli.gguf.inspect import headers_of
 from hychat.cli.output import Output
 from hychat.config.load import load
 from hychat.domain.errors import UsageError
@@ -16,7 +16,6 @@ from hychat.messages import _
 from hychat.paths import config_file
 
 if TYPE_CHECKING:
-    from hychat.engine.gguf import GgufHeader
     from hychat.engine.memory import Memory
     from hychat.engine.plan import Device, LoadPlan
 
@@ -59,7 +58,6 @@ def plan(  # noqa: PLR0913 - one parameter an option
     as_json: _Json = False,
 ) -> None:
     """Plan, and print what lies where."""
-    from hychat.engine.gguf import all_parts
     from hychat.engine.memory import Memory, machine_memory
     from hychat.engine.plan import plan as planned
     from hychat.runtime import wishes_of
@@ -74,19 +72,18 @@ def plan(  # noqa: PLR0913 - one parameter an option
         "rpc": rpc,
     }
     config = load(config_file(), os.environ).over(flags)
-    header, usual_tokens = _header_of(model)
-    parts = all_parts(header) if Path(header.path).is_file() else (header,)
     here = machine_memory() if memory is None else Memory(int(memory * _GIB), int(memory * _GIB))
     devices = _devices_here(ctx, config.rpc) if device_memory is None else _devices_of(device_memory)
-    made = planned(
-        header,
-        available_memory_bytes=here.available,
-        total_memory_bytes=here.total,
-        devices=devices,
-        wishes=wishes_of(config),
-        context_tokens_wanted=usual_tokens,
-        tensors=[tensor for part in parts for tensor in part.tensors],
-    )
+    with headers_of(model) as parts:
+        made = planned(
+            parts[0],
+            available_memory_bytes=here.available,
+            total_memory_bytes=here.total,
+            devices=devices,
+            wishes=wishes_of(config),
+            context_tokens_wanted=_usual_tokens(model),
+            tensors=[tensor for part in parts for tensor in part.tensors],
+        )
     output = Output.of_process()
     if as_json:
         output.json(_as_json(model, made))
@@ -94,13 +91,15 @@ def plan(  # noqa: PLR0913 - one parameter an option
         output.text(_table(model, made, here))
 
 
-def _header_of(name: str) -> "tuple[GgufHeader, int | None]":
-    """Of a model's file, and the context that its makers or the catalogue think right."""
-    from hychat.catalogue.find import locate
-    from hychat.engine.gguf import read_header
+def _usual_tokens(name: str) -> int | None:
+    """The context that the catalogue thinks right for a model."""
+    from hychat.catalogue.find import find, is_path
+    from hychat.domain.errors import ModelNotFound
 
-    local = locate(name)
-    return read_header(local.path), local.spec.context_tokens
+    try:
+        return None if is_path(name) else find(name).context_tokens
+    except ModelNotFound:
+        return None
 
 
 def _devices_here(ctx: typer.Context, rpc: str) -> "tuple[Device, ...]":
