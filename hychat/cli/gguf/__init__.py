@@ -9,7 +9,11 @@ import typer
 from hychat.cli.commands import Group
 from hychat.messages import _
 
-_COMMANDS: Final[Mapping[str, str]] = {}
+_COMMANDS: Final[Mapping[str, str]] = {
+    "quantize": _("Make a GGUF smaller: the same model in fewer bits."),
+    "imatrix": _("Measure with a text which weights count most, for a better quantization."),
+    "compare": _("Tell what a quantization lost: perplexity, divergence, agreement."),
+}
 """Name -> what it is for, in the order of the help page. The module of the same name has a typer application named `app`."""
 
 

@@ -57,7 +57,9 @@ def cut(model: Model, text: str, chunk_tokens: int, *, most: int | None) -> list
         )
         raise CannotDo(message.format(tokens=len(tokens), least=chunk_tokens), _("Give a longer text."))
     chosen = min(count, most or count)
-    return [_begun(model, tokens[start : start + chunk_tokens]) for start in range(0, chosen * chunk_tokens, chunk_tokens)]
+    return [
+        _begun(model, tokens[start : start + chunk_tokens]) for start in range(0, chosen * chunk_tokens, chunk_tokens)
+    ]
 
 
 def _begun(model: Model, chunk: list[int]) -> list[int]:
@@ -93,7 +95,9 @@ class Reader:
         self._on_tensor = on_tensor  # llama.cpp keeps a bare pointer
         self._handle = lib.llama_init_from_model(model.handle, params)
         if not self._handle:
-            raise CannotDo(_("There is not enough memory to read chunks of {tokens} tokens.").format(tokens=chunk_tokens))
+            raise CannotDo(
+                _("There is not enough memory to read chunks of {tokens} tokens.").format(tokens=chunk_tokens)
+            )
         self._memory = lib.llama_get_memory(self._handle)
         self._batch = lib.llama_batch_init(params.n_batch, 0, 1)
 
@@ -106,7 +110,7 @@ class Reader:
         import numpy as np
 
         if piece.position == 0:
-            lib.llama_memory_clear(self._memory, True)  # noqa: FBT003 - a C function has no keywords
+            lib.llama_memory_clear(self._memory, True)
         self._fill(piece)
         if code := lib.llama_decode(self._handle, self._batch):
             raise CannotDo(_("llama.cpp could not read the text (llama_decode returned {code}).").format(code=code))
@@ -126,5 +130,3 @@ class Reader:
             batch.seq_id[row][0] = 0
             batch.logits[row] = row >= piece.first_wanted
         batch.n_tokens = len(piece.tokens)
-
-

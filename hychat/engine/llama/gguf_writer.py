@@ -39,7 +39,7 @@ class GgufFile:
 
     def __init__(self, matrices: int) -> None:
         size = (matrices + 1) * _base.ggml_tensor_overhead()
-        self._tensors = _base.ggml_init(_Init(size, None, True))  # noqa: FBT003 - the data stays where it is
+        self._tensors = _base.ggml_init(_Init(size, None, True))
         self._file = _base.gguf_init_empty()
         self._kept: list[NDArray[Any]] = []
 
@@ -69,4 +69,4 @@ class GgufFile:
 
     def write(self, path: str) -> bool:
         """Write the file; False where the system does not let it be written whole."""
-        return bool(_base.gguf_write_to_file(self._file, os.fsencode(path), False))  # noqa: FBT003 - not the header alone
+        return bool(_base.gguf_write_to_file(self._file, os.fsencode(path), False))

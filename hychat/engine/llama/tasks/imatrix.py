@@ -80,7 +80,7 @@ class Collector:
                 _("Its weights may be damaged; fetch or convert it again."),
             )
 
-    def _take(self, address: int, asks: bool, _user_data: object) -> bool:  # noqa: FBT001 - a C callback
+    def _take(self, address: int, asks: bool, _user_data: object) -> bool:
         """Asked first whether a tensor is of interest, then called again with it computed."""
         tensor = tensor_at(address)
         if tensor.op == self._by_expert:

@@ -113,10 +113,10 @@ def log_softmax(logits: "NDArray[Any]") -> "NDArray[Any]":
     return result
 
 
-def _perplexity(surprises: "NDArray[Any]") -> dict[str, float]:
-    """exp of the mean negative log-likelihood, and its standard error (by the delta method: perplexity x that of the mean)."""
+def _perplexity(surprises: "NDArray[Any]") -> tuple[float, float]:
+    """Exp of the mean negative log-likelihood, and its standard error (by the delta method: perplexity x that of the mean)."""
     import numpy as np
 
     mean = float(surprises.mean(dtype=np.float64))
     error = float(surprises.std(dtype=np.float64)) / math.sqrt(max(1, len(surprises) - 1))
-    return {"perplexity": math.exp(mean), "standard_error": math.exp(mean) * error}
+    return math.exp(mean), math.exp(mean) * error

@@ -113,7 +113,7 @@ def _set_imatrix(params: Any, path: str | None) -> object:
     if path is None:
         return None
     matrix = read_imatrix(path)
-    weights = {name: values for name, values in matrix.weights()}
+    weights = dict(matrix.weights())
     array = (lib.llama_model_imatrix_data * (len(weights) + 1))()
     for entry, (name, values) in zip(array, weights.items(), strict=False):
         entry.name, entry.size = name.encode(), values.size
