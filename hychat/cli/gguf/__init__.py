@@ -13,6 +13,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "quantize": _("Make a GGUF smaller: the same model in fewer bits."),
     "imatrix": _("Measure with a text which weights count most, for a better quantization."),
     "compare": _("Tell what a quantization lost: perplexity, divergence, agreement."),
+    "build": _("Make a GGUF by a recipe: convert, measure, quantize."),
 }
 """Name -> what it is for, in the order of the help page. The module of the same name has a typer application named `app`."""
 

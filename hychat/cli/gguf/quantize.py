@@ -85,6 +85,15 @@ def quantize(  # noqa: PLR0913 - one parameter an option
 
 def tell_quantized(output: Output, done: "Quantized", target: Path | None, *, as_json: bool) -> None:
     """What came of it; as JSON, all of it."""
+    tell_remarks(output, done)
+    if as_json:
+        output.json(_as_json(done, target))
+    else:
+        output.text(_table(done, target))
+
+
+def tell_remarks(output: Output, done: "Quantized") -> None:
+    """What is good to know of the new file."""
     if done.remark:
         output.warn(done.remark)
     if done.rounded_twice:
@@ -102,10 +111,6 @@ def tell_quantized(output: Output, done: "Quantized", target: Path | None, *, as
                 count,
             ).format(count=count)
         )
-    if as_json:
-        output.json(_as_json(done, target))
-    else:
-        output.text(_table(done, target))
 
 
 def _as_json(done: "Quantized", target: Path | None) -> dict[str, object]:
