@@ -83,7 +83,9 @@ class _Log:
             self._read(line)
 
     def _read(self, line: str) -> None:
-        if found := _TENSOR.match(line):
+        if found := _ERROR.search(line):  # first: it may end the line of the tensor that failed
+            self.error = found[1].strip()
+        elif found := _TENSOR.match(line):
             done, total, name, shape, before, after = found.groups()
             forecast = _FORECAST.search(line)
             now = after or (forecast[1] if forecast else before)
@@ -93,8 +95,6 @@ class _Log:
             self.tensors[-1] = (*self.tensors[-1][:3], found[1])
         elif found := _FALLBACK.match(line):
             self.fallbacks.append(found[1])
-        elif found := _ERROR.search(line):
-            self.error = found[1].strip()
 
 
 def _set_overrides(params: Any, overrides: Sequence[tuple[str, int]]) -> object:
