@@ -9,7 +9,9 @@ import typer
 from hychat.cli.commands import Group
 from hychat.messages import _
 
-_COMMANDS: Final[Mapping[str, str]] = {}
+_COMMANDS: Final[Mapping[str, str]] = {
+    "convert": _("Make a GGUF of a Hugging Face checkpoint, without torch."),
+}
 """Name -> what it is for, in the order of the help page. The module of the same name has a typer application named `app`."""
 
 
