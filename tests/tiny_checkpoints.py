@@ -14,12 +14,14 @@ from typing import Any, Final
 import ml_dtypes
 import numpy as np
 
-from tests.tiny_models import FAMILY_A, FAMILY_B, HY_V3, Family, byte_pairs
+from tests.tiny_models import FAMILY_A, FAMILY_B, HY_V3, PLAIN_TEXT_EOS, Family, byte_pairs
 
 Weights = Mapping[str, np.ndarray[Any, Any]]
 
 EMBEDDING, HEADS, KV_HEADS, HEAD_LENGTH, FEED_FORWARD, LAYERS = 64, 4, 2, 16, 96, 2
 EXPERTS, EXPERTS_USED, EXPERT_FEED_FORWARD = 8, 2, 32
+LOGIT_IDS: Final = tuple((7 * number + 3) % 256 for number in range(64))
+"""Tokens that the tiny models read in `parity/convert.npz`: all of plain text, which every vocabulary has."""
 FAMILY_A_SPLITS: Final = (
     r"\p{N}{1,3}",
     "[一-龥぀-ゟ゠-ヿ]+",
@@ -43,13 +45,20 @@ class Tiny:
     generation: dict[str, Any] = field(default_factory=dict)
     tokenizer_config: dict[str, Any] = field(default_factory=dict)
 
-    def write(
-        self, folder: Path, *, dtype: str = "F32", shards: int = 1, config: Mapping[str, Any] | None = None
+    def write(  # noqa: PLR0913 - what a test may want otherwise
+        self,
+        folder: Path,
+        *,
+        dtype: str = "F32",
+        shards: int = 1,
+        config: Mapping[str, Any] | None = None,
+        tokenizer: Path | None = None,
     ) -> Path:
-        """Write it all; `config` changes keys of config.json. Returns the folder."""
+        """Write it all; `config` changes keys of config.json, `tokenizer` is a file to take. Returns the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        count = self._write_tokenizer(folder)
-        ids = self._special_ids(count)
+        plain = self._write_tokenizer(folder, tokenizer)
+        count = plain + len(self.special)
+        ids = self._special_ids(plain)
         write_json(folder / "config.json", {**self.config, "vocab_size": count, **ids, **(config or {})})
         write_json(folder / "generation_config.json", {"eos_token_id": ids["eos_token_id"], **self.generation})
         tokens = {"bos_token": self.family.bos, "eos_token": self.family.eos, "chat_template": self.family.template}
@@ -58,19 +67,28 @@ class Tiny:
         write_shards(folder, self.weights(count), dtype, shards)
         return folder
 
-    def _special_ids(self, count: int) -> dict[str, int]:
-        """As the published configs have them: a dollar sign ends a document of family B."""
-        texts = list_of_tokens(self.family)
-        ids = {"bos_token_id": texts.index(self.family.bos), "eos_token_id": texts.index(self.family.eos)}
-        return {**ids, "eod_token_id": 3 if self.family is FAMILY_B else ids["eos_token_id"], "pad_token_id": count - 1}
+    @property
+    def special(self) -> list[str]:
+        """The control tokens, which stand behind all others."""
+        return special_of_b() if self.family is FAMILY_B else [*self.family.control]
 
-    def _write_tokenizer(self, folder: Path) -> int:
-        if self.family is FAMILY_B:
-            write_tiktoken(folder / "hy.tiktoken", byte_ranks())
+    def _special_ids(self, plain: int) -> dict[str, int]:
+        """As the published configs have them: a dollar sign ends a document of family B."""
+        bos, eos = (plain + self.special.index(text) for text in (self.family.bos, self.family.eos))
+        eod = PLAIN_TEXT_EOS if self.family is FAMILY_B else eos
+        return {"bos_token_id": bos, "eos_token_id": eos, "eod_token_id": eod, "pad_token_id": plain + 2}
+
+    def _write_tokenizer(self, folder: Path, given: Path | None) -> int:
+        """How many tokens stand for text."""
+        name = "hy.tiktoken" if self.family is FAMILY_B else "tokenizer.json"
+        if given:
+            (folder / name).write_bytes(given.read_bytes())
+        elif self.family is FAMILY_B:
+            write_tiktoken(folder / name, byte_ranks())
         else:
-            tokens, merges = byte_pairs()
-            write_json(folder / "tokenizer.json", tokenizer_json(tokens, merges, self.family.control))
-        return len(list_of_tokens(self.family))
+            write_json(folder / name, tokenizer_json(*byte_pairs(), self.family.control))
+        text = (folder / name).read_text(encoding="utf-8")
+        return len(text.splitlines()) if self.family is FAMILY_B else len(json.loads(text)["model"]["vocab"])
 
 
 CARD: Final = """---
@@ -86,11 +104,10 @@ tags:
 """
 
 
-def list_of_tokens(family: Family) -> list[str]:
-    """All tokens by id."""
-    plain, _merges = byte_pairs()
-    named = ("<|endoftext|>", "<|startoftext|>", "<|bos|>", "<|eos|>", "<|pad|>", *(f"<|extra_{n}|>" for n in range(8)))
-    return [*plain, *(named if family is FAMILY_B else family.control)]
+def special_of_b() -> list[str]:
+    """Family B's special tokens in their order, though not all of its 205 extras."""
+    named = ["<|endoftext|>", "<|startoftext|>", "<|bos|>", "<|eos|>", "<|pad|>"]
+    return named + [f"<|extra_{number}|>" for number in range(8)]
 
 
 def byte_ranks() -> list[bytes]:
