@@ -132,8 +132,7 @@ def _write_header(path: Path, architecture: str, parts: tuple[Any, ...], work: "
     for part in parts:
         part.add_to(writer)
     writer.add_file_type(wanted.file_type)
-    if wanted is Q8_0:
-        writer.add_quantization_version(_QUANTIZATION_VERSION)
+    writer.add_quantization_version(_QUANTIZATION_VERSION)
     for tensor, form in zip(work.planned, work.formats, strict=True):
         kind = GGMLQuantizationType(form.type_id)
         size = form.bytes_of(math.prod(tensor.shape))
@@ -188,7 +187,7 @@ class _Work:
             for encoded in self._encoded(tensor, form):
                 if self.cancel.is_set:
                     raise Interrupted(_("Stopped."))
-                file.write(encoded.data)
+                file.write(encoded)
                 done += encoded.nbytes
                 self.on_progress(done, total)
             _pad(file)
@@ -200,9 +199,10 @@ class _Work:
                 for piece in part.pieces(_PIECE_BYTES):
                     yield encode(piece)
         except DoesNotFit as error:
+            shorter = form in {F16, Q8_0}
             raise ConversionError(
-                _("{name} holds numbers that do not fit into {type}.").format(name=part.name, type=form.name),
-                hint=_("Convert with --outtype bf16 or f32."),
+                _("{name} holds numbers that {type} cannot hold.").format(name=part.name, type=form.name),
+                hint=_("Convert with --outtype bf16 or f32.") if shorter else _("It is damaged; fetch it again."),
             ) from error
 
 

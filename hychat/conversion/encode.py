@@ -49,55 +49,56 @@ def format_of(tensor: PlannedTensor, wanted: Format) -> Format:
     return F16 if wanted is Q8_0 and tensor.shape[-1] % BLOCK_ELEMENTS else wanted
 
 
-def encoder(dtype: str, to: Format, row_elements: int) -> "Callable[[Bytes], Any]":
-    """Takes whole rows of a checkpoint's bytes and gives an array whose bytes are the GGUF's.
+def encoder(dtype: str, to: Format, row_elements: int) -> "Callable[[Bytes], Bytes]":
+    """Takes whole rows of a checkpoint's bytes, and gives the GGUF's.
 
-    The function raises DoesNotFit where the numbers are too large for F16 or Q8_0, or are none.
+    The function raises DoesNotFit where a number is too large for the type, infinite, or none.
     """
     import ml_dtypes
     import numpy as np
 
-    source = np.dtype({"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}[dtype])
-    if dtype == to.name.upper():
-        return lambda piece: piece
-    if to is Q8_0:
-        return lambda piece: _as_q8_0(piece.view(source).astype(np.float32).reshape(-1, row_elements))
-    if to is F16 and dtype == "BF16":
-        return _bf16_as_f16
-    target = np.dtype({F32: np.float32, F16: np.float16, BF16: ml_dtypes.bfloat16}[to])
-    return lambda piece: _cast(piece.view(source), target)
+    types = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16), "BF16": np.dtype(ml_dtypes.bfloat16)}
+    source, bits = types[dtype], np.dtype(f"u{types[dtype].itemsize}")
+    magnitude = bits.type(np.iinfo(bits).max >> 1)
+    limit = _limit(dtype, to)
+
+    def encode(piece: "Bytes") -> "Bytes":
+        if int((piece.view(bits) & magnitude).max()) >= limit:
+            raise DoesNotFit
+        if dtype == to.name.upper():
+            return piece
+        if to is Q8_0:
+            return _as_q8_0(piece.view(source).astype(np.float32).reshape(-1, row_elements))
+        return piece.view(source).astype(types[to.name.upper()]).view(np.uint8)
+
+    return encode
 
 
-def _cast(values: Any, target: Any) -> Any:
-    import numpy as np
+_F32_INFINITY: Final = 0x7F80_0000
+_F32_LIMITS: Final = {
+    F32: _F32_INFINITY,
+    BF16: 0x7F7F_8000,  # rounds up to infinity
+    F16: 0x477F_F000,  # 65,520, which rounds up to infinity as well
+    Q8_0: 0x4AFD_E041,  # above 127 x 65,504, as the scale of a block is F16
+}
+"""Bits of the smallest number of 32 bits that does not fit; without their sign, bits are in the order of the numbers."""
+_F16_INFINITY: Final = 0x7C00
+_BF16_BITS: Final = 16
+"""BF16 is the upper half of a number of 32 bits."""
 
-    try:
-        with np.errstate(over="raise"):
-            return values.astype(target).view(np.uint8)
-    except FloatingPointError:
-        raise DoesNotFit from None
 
-
-_F16_OVERFLOWS_FROM: Final = 0x4780
-"""65,536 in BF16's bits, without the sign; the next smaller number still fits F16. Infinity and NaN lie above."""
-
-
-def _bf16_as_f16(piece: "Bytes") -> Any:
-    import ml_dtypes
-    import numpy as np
-
-    if int((piece.view(np.uint16) & 0x7FFF).max()) >= _F16_OVERFLOWS_FROM:
-        raise DoesNotFit
-    return piece.view(ml_dtypes.bfloat16).astype(np.float16).view(np.uint8)
+def _limit(dtype: str, to: Format) -> int:
+    """Bits of the smallest number of this type that does not fit the other."""
+    if dtype == "F16":
+        return _F16_INFINITY
+    limit = _F32_LIMITS[to]
+    if dtype == "F32":
+        return limit
+    return min(-(-limit >> _BF16_BITS), _F32_INFINITY >> _BF16_BITS)
 
 
 def _as_q8_0(rows: Any) -> Any:
-    import numpy as np
     from gguf import GGMLQuantizationType
     from gguf.quants import quantize
 
-    try:
-        with np.errstate(over="raise", invalid="raise"):
-            return quantize(rows, GGMLQuantizationType.Q8_0)
-    except FloatingPointError:
-        raise DoesNotFit from None
+    return quantize(rows, GGMLQuantizationType.Q8_0)
