@@ -173,7 +173,7 @@ def test_layers_that_guess_further_tokens_are_left_out(tmp_path: Path) -> None:
     folder = HY3.write(tmp_path / "hy3")
     extra = {f"model.layers.{LAYERS}.eh_proj.weight": np.zeros((2, 2), np.float32)}
     write_safetensors(folder / "extra.safetensors", extra, "F32")
-    places = {name: "model.safetensors" for name in HY3.weights(301)} | dict.fromkeys(extra, "extra.safetensors")
+    places = dict.fromkeys(HY3.weights(301), "model.safetensors") | dict.fromkeys(extra, "extra.safetensors")
     write_json(folder / "model.safetensors.index.json", {"weight_map": places})
     assert header_of(folder).block_count == LAYERS
 

@@ -25,8 +25,10 @@ LOGIT_IDS: Final = tuple((7 * number + 3) % 256 for number in range(64))
 FAMILY_A_SPLITS: Final = (
     r"\p{N}{1,3}",
     "[一-龥぀-ゟ゠-ヿ]+",
-    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
-    "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
+    (
+        "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+        "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
+    ),
 )
 FAMILY_B_SPLIT: Final = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -45,7 +47,7 @@ class Tiny:
     generation: dict[str, Any] = field(default_factory=dict)
     tokenizer_config: dict[str, Any] = field(default_factory=dict)
 
-    def write(  # noqa: PLR0913 - what a test may want otherwise
+    def write(
         self,
         folder: Path,
         *,
@@ -183,7 +185,7 @@ class _Random:
     """Weights that keep the size of what passes through them."""
 
     def __init__(self, seed: int) -> None:
-        self._state = np.random.RandomState(seed)  # noqa: NPY002 - a Generator's numbers may change from release to release
+        self._state = np.random.RandomState(seed)
         self.weights: dict[str, np.ndarray[Any, Any]] = {}
 
     def add(self, name: str, *shape: int, scale: float = 1.0) -> None:

@@ -11,6 +11,7 @@ _CARD: Final = "README.md"
 _HUB: Final = "https://huggingface.co"
 _SNAPSHOT: Final = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})$")
 _CARD_LIMIT_BYTES: Final = 1 << 20
+_MOST: Final = 1 << 20
 _SAMPLING: Final = {
     "temperature": "temp",
     "top_k": "top_k",
@@ -99,5 +100,5 @@ def _sampling(generation: dict[str, Any]) -> dict[str, float]:
     """What the makers advise."""
     if generation.get("do_sample") is False:
         return {}
-    advised = {ours: generation.get(theirs) for theirs, ours in _SAMPLING.items()}
-    return {name: value for name, value in advised.items() if type(value) in {int, float} and -1 <= value <= 1 << 20}
+    advised: dict[str, Any] = {ours: generation.get(theirs) for theirs, ours in _SAMPLING.items()}
+    return {name: value for name, value in advised.items() if type(value) in {int, float} and abs(value) < _MOST}

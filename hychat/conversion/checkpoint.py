@@ -16,6 +16,7 @@ _SINGLE: Final = "model.safetensors"
 _JSON_LIMIT_BYTES: Final = 256 << 20
 """A tokenizer of 128,000 tokens takes 10 MB."""
 _MOST_OF_ANYTHING: Final = 1 << 30
+_LARGEST_NUMBER: Final = 1e12
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class Config:
         value = self.get(*names)
         if value is None and default is not None:
             return default
-        if type(value) in {int, float} and 0 < value < float("inf"):
+        if type(value) in {int, float} and 0 < value < _LARGEST_NUMBER:
             return float(value)
         raise self._wrong(names[0])
 
@@ -170,7 +171,9 @@ def _shards(folder: Path) -> list[str]:
     if not found:
         raise ConversionError(
             _("{path} has no safetensors files.").format(path=folder),
-            hint=_("Checkpoints of other formats (.bin, .pt) are converted by transformers: save_pretrained() writes these."),
+            hint=_(
+                "Checkpoints of other formats (.bin, .pt) are converted by transformers: save_pretrained() writes these."
+            ),
         )
     return found
 

@@ -5,7 +5,6 @@ Experts are stacked by writing them one behind the other, so no more than a few 
 
 import errno
 import math
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -95,7 +94,8 @@ def _precision_of(planned: list[PlannedTensor]) -> Format:
 def _check_output(output: Path, folder: Path) -> None:
     if output.is_dir() or not output.name:
         raise UsageError(
-            _("{path} is a folder.").format(path=output), hint=_("Name the file that is to be written: -o {path}/model.gguf").format(path=output)
+            _("{path} is a folder.").format(path=output),
+            hint=_("Name the file that is to be written: -o {path}/model.gguf").format(path=output),
         )
     if not output.parent.is_dir():
         raise UsageError(_("There is no folder {path}.").format(path=output.parent))

@@ -49,7 +49,7 @@ def format_of(tensor: PlannedTensor, wanted: Format) -> Format:
     return F16 if wanted is Q8_0 and tensor.shape[-1] % BLOCK_ELEMENTS else wanted
 
 
-def encoder(dtype: str, to: Format, row_elements: int) -> "Callable[[Bytes], Bytes]":
+def encoder(dtype: str, to: Format, row_elements: int) -> "Callable[[Bytes], Any]":
     """Takes whole rows of a checkpoint's bytes, and gives the GGUF's.
 
     The function raises DoesNotFit where a number is too large for the type, infinite, or none.
@@ -62,7 +62,7 @@ def encoder(dtype: str, to: Format, row_elements: int) -> "Callable[[Bytes], Byt
     magnitude = bits.type(np.iinfo(bits).max >> 1)
     limit = _limit(dtype, to)
 
-    def encode(piece: "Bytes") -> "Bytes":
+    def encode(piece: "Bytes") -> Any:
         if int((piece.view(bits) & magnitude).max()) >= limit:
             raise DoesNotFit
         if dtype == to.name.upper():

@@ -124,7 +124,8 @@ def family_of(name: str, config: Config) -> Family:
     if family is None:
         raise ConversionError(
             _("hychat does not convert {architecture}, only {known}.").format(
-                architecture=shown(name) if name else _("a checkpoint that names no architecture"), known=", ".join(FAMILIES)
+                architecture=shown(name) if name else _("a checkpoint that names no architecture"),
+                known=", ".join(FAMILIES),
             ),
             hint=OTHER_CONVERTER,
         )
@@ -209,7 +210,9 @@ def _rope_base(config: Config, rope: Config, head_length: int) -> float:
         return float(base * rope.number("alpha") ** (head_length / (head_length - 2)))
     if kind == "default" or rope.number("factor", default=1.0) == 1.0:
         return base
-    raise ConversionError(_("{path}: positions scaled as {kind} cannot be converted.").format(path=config.path, kind=kind))
+    raise ConversionError(
+        _("{path}: positions scaled as {kind} cannot be converted.").format(path=config.path, kind=kind)
+    )
 
 
 def _context_tokens(config: Config, rope: Config) -> int:

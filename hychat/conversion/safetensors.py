@@ -70,7 +70,7 @@ class StoredTensor:
                 file.seek(self.offset)
                 for start in range(0, self.bytes, len(buffer)):
                     piece = buffer[: self.bytes - start]
-                    _fill(file.fileno(), memoryview(piece), self.path)
+                    _fill(file.fileno(), piece.data, self.path)
                     yield piece
         except OSError as error:
             raise unreadable(self.path, error) from error
@@ -145,7 +145,9 @@ def _check_places(tensors: dict[str, StoredTensor], path: Path, data: int, file_
     end = data
     for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.offset, tensor.bytes)):
         if tensor.offset != end:
-            raise damaged(path, _("{name} does not begin where the tensor before it ends").format(name=shown(tensor.name)))
+            raise damaged(
+                path, _("{name} does not begin where the tensor before it ends").format(name=shown(tensor.name))
+            )
         end += tensor.bytes
     if end > file_bytes:
         raise damaged(path, _("it ends early"))

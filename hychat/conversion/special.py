@@ -121,7 +121,7 @@ def _template(folder: Path, tokenizer: dict[str, Any]) -> str | None:
             return text
         case list(named):
             by_name = {item.get("name"): item.get("template") for item in named if isinstance(item, dict)}
-            text = by_name.get("default")
-            return text if isinstance(text, str) else None
+            chosen = by_name.get("default")
+            return chosen if isinstance(chosen, str) else None
         case _:
             return None

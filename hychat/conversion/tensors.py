@@ -127,9 +127,7 @@ class _Walk:
         if tensor.shape != shape:
             message = _("{path}: {name} is of shape {found}, and {config} asks for {wanted}.")
             raise InputUnreadable(
-                message.format(
-                    path=tensor.path, name=name, found=list(tensor.shape), config=CONFIG, wanted=list(shape)
-                )
+                message.format(path=tensor.path, name=name, found=list(tensor.shape), config=CONFIG, wanted=list(shape))
             )
         if tensor.dtype not in {"F32", "F16", "BF16"}:
             raise ConversionError(

@@ -90,7 +90,9 @@ def _of_tiktoken(path: Path, count: int) -> Vocabulary:
 def _check_fits(tokens: int, count: int, path: Path) -> None:
     if tokens > count:
         raise InputUnreadable(
-            _("{path} has {tokens} tokens, and config.json says {count}.").format(path=path, tokens=tokens, count=count),
+            _("{path} has {tokens} tokens, and config.json says {count}.").format(
+                path=path, tokens=tokens, count=count
+            ),
             hint=_("The files may be of two different models."),
         )
 

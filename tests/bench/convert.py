@@ -44,7 +44,9 @@ def rows(rounds: int, gigabytes: float = 1.0, outtype: str = "f16") -> Iterator[
             if os.environ.get("LLAMA_CPP_CONVERTER"):
                 theirs.append(_measured(_theirs(source, folder / "theirs.gguf", outtype), folder / "theirs.gguf"))
     allowed = 1.2 * _STACKED_BYTES / _MIB + _ALLOWED_MIB
-    compared = f"peak memory of converting {gigabytes:g} GB to {outtype}, over 1.2 x largest tensor + {_ALLOWED_MIB} MiB"
+    compared = (
+        f"peak memory of converting {gigabytes:g} GB to {outtype}, over 1.2 x largest tensor + {_ALLOWED_MIB} MiB"
+    )
     yield Row("convert-memory", compared, "MiB", at_most(1)).measured([(peak, allowed) for _seconds, peak in ours])
     for nth, (figure, unit) in enumerate((("seconds", "s"), ("peak", "MiB"))):
         row = Row(f"convert-{figure}", "hychat gguf convert, over convert_hf_to_gguf.py", unit)

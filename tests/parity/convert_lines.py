@@ -9,46 +9,95 @@ import numpy as np
 COUNT: Final = 1000
 
 _SUBJECTS: Final = (
-    "The old lighthouse keeper", "My neighbour's cat", "A committee of seven", "Nobody", "Dr. O'Brien", "She", "We've all",
+    "The old lighthouse keeper", "My neighbour's cat", "A committee of seven", "Nobody",
+    "Dr. O'Brien", "She", "We've all",
     "The 3rd engine", "Université de Montréal", "It", "Everyone who'd asked", "An INT4 model", "I'm sure he", "Zoë",
 )  # fmt: skip
 _VERBS: Final = (
-    "wrote", "couldn't find", "is watching", "re-measured", "doesn't like", "has been repairing", "sold", "said it'll take",
+    "wrote", "couldn't find", "is watching", "re-measured", "doesn't like", "has been repairing",
+    "sold", "said it'll take",
     "SHOULDN'T HAVE LOST", "they're counting", "quantized", "won 12,345.67 of", "e-mailed",
 )  # fmt: skip
 _OBJECTS: Final = (
-    "a letter to the harbour office", "42 boats", "the quick brown fox", "$1,299.99 worth of tea", "page 1984 (of 2048)",
-    "naïve résumés", "well-known half-truths", "https://example.org/a?b=c&d=%20#e", "the 7B checkpoint", "nothing at all",
+    "a letter to the harbour office", "42 boats", "the quick brown fox", "$1,299.99 worth of tea",
+    "page 1984 (of 2048)",
+    "naïve résumés", "well-known half-truths", "https://example.org/a?b=c&d=%20#e",
+    "the 7B checkpoint", "nothing at all",
     "an umbrella…", "“quoted” words", "50% of 1/3", "user@example.com", "æther & œuvre", "the Straße",
 )  # fmt: skip
 _ENDS: Final = (".", "!", "?", "...", " -- really?!", ";", " :", "\n", ".\n\n", "  ", "\t", " .", "", "!!!")
-_ZH_STARTS: Final = ("我们", "昨天下午，", "这个模型", "腾讯混元", "他说：“", "北京大学的老师", "请问", "第三章", "人工智能", "她的猫")
+_ZH_STARTS: Final = (
+    "我们",
+    "昨天下午，",
+    "这个模型",
+    "腾讯混元",
+    "他说：“",
+    "北京大学的老师",
+    "请问",
+    "第三章",
+    "人工智能",
+    "她的猫",
+)
 _ZH_MIDDLES: Final = (
     "在家里写了一封信", "喜欢喝茶", "把2024年的数据整理好了", "使用INT4量化以后只占4.6GB", "去了上海和深圳", "翻译这段文字",
     "不知道为什么", "觉得非常有意思", "混合专家共有64个", "龍馬精神", "㐂欢生僻字𠮷野家", "跑得很快",
 )  # fmt: skip
 _ZH_ENDS: Final = ("。", "！", "？", "……", "”。", "，对吗？", "~", "\n", "（完）", "；", "：", "、等等")
-_OTHER: Final = ("こんにちは世界", "カタカナとひらがな", "안녕하세요", "Привет, мир", "مرحبا بالعالم", "नमस्ते दुनिया", "สวัสดีชาวโลก", "Ελλάδα")
+_OTHER: Final = (
+    "こんにちは世界",
+    "カタカナとひらがな",
+    "안녕하세요",
+    "Привет, мир",
+    "مرحبا بالعالم",
+    "नमस्ते दुनिया",
+    "สวัสดีชาวโลก",
+    "Ελλάδα",
+)
 _CODE: Final = (
-    "def {n}(x: int = {d}) -> list[str]:", "    return [f\"{{i:>{d}}}\" for i in range({d})]", "if ({n} != {d} && !{n}_ok) {{",
-    "\tfor (size_t i = 0; i < {d}u; ++i) {{ {n}[i] += 0x{d:X}; }}", "SELECT * FROM {n} WHERE id={d} AND name LIKE '%a_b%';",
-    "<div class=\"{n}\" id='x{d}'>&nbsp;</div>", "{n}.{n}(lambda _: _ ** {d})  # noqa", "$ curl -sSL http://127.0.0.1:{d}/{n} | jq '.[]'",
-    "    \"{n}\": {{\"value\": {d}, \"ok\": true, \"e\": 1e-{d}}},", "#include <{n}.h>", "import {n} as _{n}{d}", "// {n}: TODO({d})",
-    "        self.{n} = {n}", "\\frac{{{d}}}{{{n}}} \\cdot \\alpha^{{{d}}}", "```python", "|---|:--:|{d}|", "===={n}====", "{{{{{n}}}}}",
+    "def {n}(x: int = {d}) -> list[str]:", '    return [f"{{i:>{d}}}" for i in range({d})]',
+    "if ({n} != {d} && !{n}_ok) {{",
+    "\tfor (size_t i = 0; i < {d}u; ++i) {{ {n}[i] += 0x{d:X}; }}",
+    "SELECT * FROM {n} WHERE id={d} AND name LIKE '%a_b%';",
+    "<div class=\"{n}\" id='x{d}'>&nbsp;</div>", "{n}.{n}(lambda _: _ ** {d})  # noqa",
+    "$ curl -sSL http://127.0.0.1:{d}/{n} | jq '.[]'",
+    '    "{n}": {{"value": {d}, "ok": true, "e": 1e-{d}}},', "#include <{n}.h>",
+    "import {n} as _{n}{d}", "// {n}: TODO({d})",
+    "        self.{n} = {n}", "\\frac{{{d}}}{{{n}}} \\cdot \\alpha^{{{d}}}", "```python",
+    "|---|:--:|{d}|", "===={n}====", "{{{{{n}}}}}",
 )  # fmt: skip
-_NAMES: Final = ("main", "snake_case_name", "camelCaseName", "HTTPServer2", "x", "读取文件", "__init__", "Ünïcode", "kv_cache")
+_NAMES: Final = (
+    "main",
+    "snake_case_name",
+    "camelCaseName",
+    "HTTPServer2",
+    "x",
+    "读取文件",
+    "__init__",
+    "Ünïcode",
+    "kv_cache",
+)
 _EMOJI: Final = (
-    "🚀", "😀", "👨‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇨🇳🇺🇳", "❤️", "1️⃣", "🧑🏿‍💻", "☺", "🤷‍♀️", "✅", "🐛🐛🐛", "（￣▽￣）", "¯\\_(ツ)_/¯", "∑∫√≈", "→⇒", "①②③",
+    "🚀", "😀", "👨‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇨🇳🇺🇳", "❤️", "1️⃣", "🧑🏿‍💻", "☺", "🤷‍♀️", "✅", "🐛🐛🐛",
+    "（￣▽￣）", "¯\\_(ツ)_/¯", "∑∫√≈", "→⇒", "①②③",
     "½", "™️", "\u200b", "\u00a0", "e\u0301", "Z̷̧a̶l̴g̵o̶", "Ⅷ", "𝒳𝓎",
 )  # fmt: skip
-_SPECIAL: Final = ("<|eos|>", "<|startoftext|>", "<|extra_0|>", "<｜hy_User｜>", "<｜hy_place▁holder▁no▁2｜>", "<|eos", "<think>", "|>")
+_SPECIAL: Final = (
+    "<|eos|>",
+    "<|startoftext|>",
+    "<|extra_0|>",
+    "<｜hy_User｜>",
+    "<｜hy_place▁holder▁no▁2｜>",
+    "<|eos",
+    "<think>",
+    "|>",
+)
 _GAPS: Final = (" ", "  ", "\t", "\n", " \n ", "", "    ", "\r\n", "\n\n\n", "\u3000")
 
 
 @cache
 def lines() -> tuple[str, ...]:
     """A quarter of each kind."""
-    state = np.random.RandomState(20)  # noqa: NPY002 - a Generator's numbers may change from release to release
+    state = np.random.RandomState(20)
 
     def one(of: tuple[str, ...]) -> str:
         return of[state.randint(len(of))]

@@ -57,7 +57,7 @@ def _logits(tiny: Tiny) -> Any:
         assert not told["missing_keys"], told
         assert not told["unexpected_keys"], told
         with torch.no_grad():
-                logits = model.eval()(torch.tensor([LOGIT_IDS])).logits[0]
+            logits = model.eval()(torch.tensor([LOGIT_IDS])).logits[0]
         theirs = Path(folder) / "theirs"
         model.save_pretrained(theirs)
         saved, ours = (
