@@ -193,6 +193,23 @@ class RemoteFile(NamedTuple):
 
 def repository_files(repository: str, revision: str | None, endpoint: str) -> tuple[str, list[RemoteFile]]:
     """The commit that a revision stands for, and the GGUFs in it. Raises as `file_facts`."""
+    listing = list_repository(repository, revision, endpoint)
+    return listing.commit, [file for file in listing.files if file.name.lower().endswith(".gguf")]
+
+
+class Listing(NamedTuple):
+    """A repository at a commit."""
+
+    commit: str
+    files: list[RemoteFile]
+    licence: str
+    """What its page says; `other` for one that is not among the known ones, then by name. Empty where it says nothing."""
+    licence_name: str
+    licence_link: str
+
+
+def list_repository(repository: str, revision: str | None, endpoint: str) -> Listing:
+    """What a repository holds at a revision. Raises as `file_facts`."""
     from huggingface_hub import HfApi
 
     check_online()
@@ -205,9 +222,9 @@ def repository_files(repository: str, revision: str | None, endpoint: str) -> tu
     files = [
         RemoteFile(sibling.rfilename, sibling.size, sibling.lfs.sha256 if sibling.lfs else None)
         for sibling in info.siblings or ()
-        if sibling.rfilename.lower().endswith(".gguf")
     ]
-    return info.sha or "", files
+    said = [info.card_data.get(key) if info.card_data else None for key in ("license", "license_name", "license_link")]
+    return Listing(info.sha or "", files, *(value if isinstance(value, str) else "" for value in said))
 
 
 def check_online() -> None:

@@ -12,6 +12,7 @@ from hychat.messages import _
 _COMMANDS: Final[Mapping[str, str]] = {
     "inspect": _("Show what a model's file is made of; works on the hub's files too."),
     "plan": _("Tell what of a model would go where, before anything is loaded."),
+    "convert": _("Make a GGUF of a Hugging Face checkpoint, without torch."),
     "imatrix": _("Measure with a text which weights count most, for a better quantization."),
     "quantize": _("Make a GGUF smaller: the same model in fewer bits."),
     "compare": _("Tell what a quantization lost: perplexity, divergence, agreement."),
