@@ -17,6 +17,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "quantize": _("Make a GGUF smaller: the same model in fewer bits."),
     "compare": _("Tell what a quantization lost: perplexity, divergence, agreement."),
     "build": _("Make a GGUF by a recipe: convert, measure, quantize."),
+    "experts": _("Show which experts a mixture sends the tokens of a text to."),
 }
 """Name -> what it is for, in the order of the help page. The module of the same name has a typer application named `app`."""
 

@@ -64,7 +64,7 @@ def convert(  # noqa: PLR0913 - one parameter an option
             ),
         )
     screen = Output.of_process()
-    folder = _folder(source, mirror, screen, is_agreed=accept_licence)
+    folder = checkpoint_folder(source, mirror, screen, is_agreed=accept_licence)
     started = time.monotonic()
     step = _("Converting")
     try:
@@ -77,7 +77,7 @@ def convert(  # noqa: PLR0913 - one parameter an option
     _tell(made, time.monotonic() - started, screen, as_json=as_json)
 
 
-def _folder(source: str, mirror: str | None, screen: Output, *, is_agreed: bool) -> Path:
+def checkpoint_folder(source: str, mirror: str | None, screen: Output, *, is_agreed: bool) -> Path:
     """Where the checkpoint is; what only the hub has is fetched."""
     from hychat.catalogue.checkpoints import is_repository
 

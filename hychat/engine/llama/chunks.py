@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hychat.engine.llama.bindings import lib
 from hychat.engine.llama.model import LogTail, Model, ModelLoadError
+from hychat.engine.llama.offload import Offload
 from hychat.engine.llama.threads import default_threads
 from hychat.engine.task_host import CannotDo
 from hychat.messages import _, ngettext
@@ -34,7 +35,7 @@ def load(path: str, *, gpu_layers: int) -> Model:
     """
     log = LogTail()
     try:
-        return Model.load(path, gpu_layers=gpu_layers)
+        return Model.load(path, offload=Offload(gpu_layers))
     except ModelLoadError as error:
         raise CannotDo(
             _("{path} cannot be loaded: {reason}.").format(path=path, reason=log.last_error() or "?")

@@ -1,0 +1,74 @@
+"""How a mixture spreads its work over its experts: figures from the counts of what was chosen."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+PUBLISHED_SHARE: Final = 0.92
+"""Of experts in use, as Tencent tells of Hunyuan's mixtures."""
+OLDER_SHARE: Final = 0.75
+"""The same of older mixtures, as told beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerUse:
+    """What one layer chose."""
+
+    layer: int
+    counts: tuple[int, ...]
+    """How often each expert was."""
+
+    @property
+    def in_use(self) -> int:
+        """Experts that were chosen at all."""
+        return sum(count > 0 for count in self.counts)
+
+    @property
+    def balance(self) -> float:
+        """Entropy of the choices over that of an even spread: 1 where all are chosen alike, 0 where one is always."""
+        total = sum(self.counts)
+        if not total or len(self.counts) < 2:  # noqa: PLR2004 - a single expert has no spread
+            return 0.0
+        shares = [count / total for count in self.counts if count]
+        return -sum(share * math.log(share) for share in shares) / math.log(len(self.counts))
+
+    @property
+    def most_used(self) -> int:
+        """The expert that was chosen most."""
+        return max(range(len(self.counts)), key=lambda expert: self.counts[expert])
+
+    @property
+    def least_used(self) -> int:
+        """The expert that was chosen least."""
+        return min(range(len(self.counts)), key=lambda expert: self.counts[expert])
+
+    def levels(self, steps: int) -> list[int]:
+        """How each expert compares with an even spread: 0 where it was never chosen, `steps` - 1 at twice its share or more."""
+        even = sum(self.counts) / max(1, len(self.counts))
+        return [
+            0 if not count else max(1, min(steps - 1, round(count / (2 * even) * (steps - 1)))) for count in self.counts
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertUse:
+    """What all layers chose."""
+
+    layers: tuple[LayerUse, ...]
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[int]]) -> "ExpertUse":
+        """Each row has a layer's number, then the count of each expert."""
+        return cls(tuple(LayerUse(row[0], tuple(row[1:])) for row in rows))
+
+    @property
+    def share_in_use(self) -> float:
+        """Of all experts of all layers, those that were chosen at all."""
+        experts = sum(len(layer.counts) for layer in self.layers)
+        return sum(layer.in_use for layer in self.layers) / experts if experts else 0.0
+
+    @property
+    def balance(self) -> float:
+        """The mean over the layers."""
+        return sum(layer.balance for layer in self.layers) / len(self.layers) if self.layers else 0.0

@@ -1,0 +1,38 @@
+"""Which experts a mixture sends the tokens of a text to."""
+
+from typing import Any
+
+from hychat.engine.llama import chunks
+from hychat.engine.llama.routing import Routing
+from hychat.engine.task_host import Tell
+
+
+def run(  # noqa: PLR0913 - what a user may say of it
+    tell: Tell,
+    *,
+    model: str,
+    text: str,
+    experts: int,
+    chunk_tokens: int,
+    most_chunks: int | None,
+    gpu_layers: int,
+    threads: int | None,
+) -> dict[str, Any]:
+    """Read the text in chunks; `experts` is how many a layer of the model has.
+
+    Returns:
+        `tokens` read, and `layers`: of each its number, then how often each expert was chosen.
+
+    Raises:
+        CannotDo: The model or the text is not fit for it.
+    """
+    loaded = chunks.load(model, gpu_layers=gpu_layers)
+    wanted = chunks.cut(loaded, text, chunk_tokens, most=most_chunks)
+    routing = Routing(experts)
+    reader = chunks.Reader(loaded, chunk_tokens, threads=threads, on_tensor=routing.callback)
+    for done, chunk in enumerate(wanted):
+        tell(done=done, total=len(wanted))
+        for piece in chunks.pieces(chunk, 0):  # all logits, else the last layer computes only some rows
+            reader.read(piece)
+    tell(done=len(wanted), total=len(wanted))
+    return {"tokens": len(wanted) * chunk_tokens, "layers": routing.as_rows()}

@@ -1,0 +1,128 @@
+"""Which experts a mixture chooses, and what is told of it."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGUFReader
+from numpy.typing import NDArray
+
+from hychat.cli.gguf.experts import heat_map
+from hychat.domain.cancel import CancelToken
+from hychat.engine.experts import ExpertUse, LayerUse
+from hychat.engine.task import run_task
+from tests.programs import run_hychat
+from tests.tiny_models import write_hunyuan_dense, write_hunyuan_moe, write_hy_v3
+
+TEXT = "The river and the model say hello to the world, and you. " * 12
+EXPERTS, USED, LAYERS = 4, 2, 2
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def routed(model: Path, text: str = TEXT, *, chunk_tokens: int = 32, chunks: int | None = None) -> dict[str, object]:
+    arguments = {"model": str(model), "text": text, "experts": EXPERTS, "chunk_tokens": chunk_tokens}
+    more = {"most_chunks": chunks, "gpu_layers": 0, "threads": 1}
+    return run_task("experts", arguments | more, CancelToken())
+
+
+@pytest.mark.parametrize("write", [write_hunyuan_moe, write_hy_v3])
+def test_every_token_chooses_as_many_experts_as_the_model_uses(tmp_path: Path, write: object) -> None:
+    assert callable(write)
+    told = routed(write(tmp_path / "mixture.gguf"))
+    rows, tokens = told["layers"], told["tokens"]
+    assert isinstance(rows, list)
+    assert isinstance(tokens, int)
+    assert rows
+    assert all(sum(row[1:]) == tokens * USED for row in rows)
+
+
+def test_layers_without_experts_are_left_out(tmp_path: Path) -> None:
+    rows = routed(write_hy_v3(tmp_path / "mixture.gguf"))["layers"]
+    assert isinstance(rows, list)
+    assert [row[0] for row in rows] == [1]  # the first one is dense
+
+
+def test_the_same_text_is_sent_to_the_same_experts(tmp_path: Path) -> None:
+    model = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    assert routed(model) == routed(model)
+
+
+def test_the_first_layers_choice_is_that_of_its_router(tmp_path: Path) -> None:
+    """One token attends to itself alone, so all before the first router can be computed by hand."""
+    model = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    rows = routed(model, "a" * 40, chunk_tokens=32, chunks=1)["layers"]
+    assert isinstance(rows, list)
+    chosen = {expert for expert, count in enumerate(rows[0][1:]) if count}
+    assert chosen == by_hand(model, "a")
+
+
+def by_hand(model: Path, letter: str) -> set[int]:
+    """The experts that the first layer chooses for a text of one letter, over and over: attention then changes nothing."""
+    reader = GGUFReader(model)
+    weights = {tensor.name: np.array(tensor.data, np.float32) for tensor in reader.tensors}
+    tokens = [bytes(part).decode() for part in (reader.fields["tokenizer.ggml.tokens"].parts[index]
+              for index in reader.fields["tokenizer.ggml.tokens"].data)]  # fmt: skip
+    stream = weights["token_embd.weight"][tokens.index(letter)]
+    values = weights["blk.0.attn_v.weight"] @ normed(stream)  # all positions have the same value
+    heads = np.repeat(values.reshape(2, 16), 2, axis=0).ravel()  # 4 heads share 2
+    stream = stream + weights["blk.0.attn_output.weight"] @ heads
+    logits = weights["blk.0.ffn_gate_inp.weight"] @ normed(stream)
+    return set(np.argsort(logits)[-USED:].tolist())
+
+
+def normed(row: NDArray[np.float32]) -> NDArray[np.float32]:
+    """RMSNorm with weights of 1."""
+    scaled: NDArray[np.float32] = row / np.sqrt(np.mean(row**2) + 1e-5)
+    return scaled
+
+
+def test_people_see_a_map_and_json_has_the_counts(tmp_path: Path, text: Path) -> None:
+    model = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    shown = run_hychat("gguf", "experts", str(model), "--text", str(text), "--ctx", "32")
+    assert shown.code == 0
+    assert "Experts in use:" in shown.out
+    assert "92%" in shown.out
+    told = run_hychat("gguf", "experts", str(model), "--text", "-", "--ctx", "32", "--json", stdin=TEXT.encode())
+    assert [layer["layer"] for layer in told.json["layers"]] == [0, 1]
+    assert told.json["layers"][0]["counts"] == routed(model)["layers"][0][1:]  # type: ignore[index]
+
+
+def test_a_dense_model_is_refused_by_name(tmp_path: Path, text: Path) -> None:
+    ended = run_hychat("gguf", "experts", str(write_hunyuan_dense(tmp_path / "dense.gguf")), "--text", str(text))
+    assert ended.code == 2
+    assert "is no mixture of experts" in ended.error
+
+
+def test_a_text_that_is_too_short_is_told(tmp_path: Path) -> None:
+    model = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    ended = run_hychat("gguf", "experts", str(model), "--text", "-", stdin=b"hi")
+    assert ended.code == 1
+    assert "at least 128" in ended.error
+
+
+@pytest.mark.parametrize(
+    ("counts", "balance", "in_use"),
+    [((5, 5, 5, 5), 1.0, 4), ((20, 0, 0, 0), 0.0, 1), ((10, 10, 0, 0), 0.5, 2), ((0, 0, 0, 0), 0.0, 0)],
+)
+def test_balance_is_the_entropy_of_the_choices(counts: tuple[int, ...], balance: float, in_use: int) -> None:
+    layer = LayerUse(0, counts)
+    assert math.isclose(layer.balance, balance, abs_tol=1e-9)
+    assert layer.in_use == in_use
+
+
+def test_the_share_in_use_is_that_of_all_layers() -> None:
+    assert ExpertUse.of([[0, 5, 5, 0, 0], [1, 1, 1, 1, 1]]).share_in_use == 0.75
+
+
+def test_the_map_is_folded_to_the_columns_and_reads_without_colour() -> None:
+    use = ExpertUse.of([[3, *([0] * 10), *([5] * 10)]])
+    lines = heat_map(use, 15, has_colour=False)
+    assert lines == ["   3 " + " " * 10, "     " + "█" * 10]
+    assert all("\x1b[38;5;" in line for line in heat_map(use, 15, has_colour=True))
