@@ -1,6 +1,8 @@
 """Which experts a mixture chooses, and what is told of it."""
 
 import math
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,19 @@ import pytest
 from gguf import GGUFReader
 from numpy.typing import NDArray
 
-from hychat.cli.gguf.experts import heat_map
 from hychat.domain.cancel import CancelToken
-from hychat.engine.experts import ExpertUse, LayerUse
+from hychat.domain.errors import UsageError
+from hychat.domain.generation import GenerationSettings
+from hychat.engine.experts import ExpertUse, LayerUse, heat_map
+from hychat.engine.process import EngineProcess
+from hychat.engine.prompt.segments import Segment
+from hychat.engine.protocol import Piece
 from hychat.engine.task import run_task
+from hychat.tui.screens.experts import ExpertsScreen
+from tests.engines import engine_for
 from tests.programs import run_hychat
 from tests.tiny_models import write_hunyuan_dense, write_hunyuan_moe, write_hy_v3
+from tests.tui import UNFILTERED, ask, running, shown, until
 
 TEXT = "The river and the model say hello to the world, and you. " * 12
 EXPERTS, USED, LAYERS = 4, 2, 2
@@ -123,6 +132,46 @@ def test_the_share_in_use_is_that_of_all_layers() -> None:
 
 def test_the_map_is_folded_to_the_columns_and_reads_without_colour() -> None:
     use = ExpertUse.of([[3, *([0] * 10), *([5] * 10)]])
-    lines = heat_map(use, 15, has_colour=False)
-    assert lines == ["   3 " + " " * 10, "     " + "█" * 10]
-    assert all("\x1b[38;5;" in line for line in heat_map(use, 15, has_colour=True))
+    assert [row.shaded() for row in heat_map(use, 15)] == ["   3 " + " " * 10, "     " + "█" * 10]
+
+
+def test_experts_are_watched_while_answers_are_written(tmp_path: Path) -> None:
+    with closing(engine_for(write_hunyuan_moe(tmp_path / "mixture.gguf"))) as engine:
+        plain = answer(engine)
+        assert engine.watch_experts(is_on=True).layers == ()
+        assert answer(engine) == plain
+        use = engine.watch_experts(is_on=True)
+        assert [layer.layer for layer in use.layers] == [0, 1]
+        assert engine.watch_experts(is_on=False) == use
+        assert answer(engine) == plain
+        assert engine.watch_experts(is_on=True).layers == ()
+
+
+def answer(engine: EngineProcess) -> str:
+    prompt = (Segment("The river and the model", is_control=False),)
+    settings = GenerationSettings(temperature=0.0, seed=1, max_tokens=8)
+    events = engine.stream(prompt, settings, CancelToken())
+    return "".join(event.text for event in events if isinstance(event, Piece))
+
+
+def test_the_experts_of_a_dense_model_cannot_be_watched(tmp_path: Path) -> None:
+    with closing(engine_for(write_hunyuan_dense(tmp_path / "dense.gguf"))) as engine:
+        with pytest.raises(UsageError, match="not loaded"):
+            engine.watch_experts(is_on=True)
+        answer(engine)
+        with pytest.raises(UsageError, match="no mixture"):
+            engine.watch_experts(is_on=True)
+
+
+async def test_the_chat_shows_them_while_it_answers(tmp_path: Path) -> None:
+    path = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    with closing(engine_for(path)) as engine:
+        async with running(engine, replace(UNFILTERED, model=str(path), save=False, max_tokens=8)) as (app, pilot):
+            await ask(pilot, "hello")
+            await until(pilot, lambda: len(app.desk.branch) == 2 and not app.desk.is_busy)
+            await ask(pilot, "/experts")
+            await until(pilot, lambda: isinstance(app.screen, ExpertsScreen))
+            answer(engine)
+            await until(pilot, lambda: "Experts in use: " in shown(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: not isinstance(app.screen, ExpertsScreen))

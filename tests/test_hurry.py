@@ -125,7 +125,7 @@ class Heard:
         self._engine = engine
         self.open, self.count, self.keep, self.recall = engine.open, engine.count, engine.keep, engine.recall
         self.bench, self.close, self.places = engine.bench, engine.close, engine.places
-        self.adapt, self.adapters = engine.adapt, engine.adapters
+        self.adapt, self.adapters, self.watch_experts = engine.adapt, engine.adapters, engine.watch_experts
         self.costs: list[Usage] = []
 
     def stream(self, prompt: Prompt, settings: GenerationSettings, cancel: CancelToken) -> Iterator[EngineEvent]:

@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 from hychat.config.schema import Config
 from hychat.domain.choices import SafetyLevel
 from hychat.engine.echo import EchoEngine
+from hychat.engine.protocol import Engine
 from hychat.runtime import Runtime
 from hychat.tui.app import HychatApp
 from hychat.tui.desk import Desk
@@ -28,7 +29,7 @@ async def until(pilot: Pilot[int], is_so: Callable[[], bool]) -> None:
     raise AssertionError("it never came to be")
 
 
-def app_with(engine: EchoEngine | None = None, config: Config | None = None) -> HychatApp:
+def app_with(engine: Engine | None = None, config: Config | None = None) -> HychatApp:
     """The application with a scripted engine."""
     settings = config or UNFILTERED
     scripted = engine or EchoEngine()
@@ -37,7 +38,7 @@ def app_with(engine: EchoEngine | None = None, config: Config | None = None) -> 
 
 @asynccontextmanager
 async def running(
-    engine: EchoEngine | None = None, config: Config | None = None, size: tuple[int, int] = (80, 24)
+    engine: Engine | None = None, config: Config | None = None, size: tuple[int, int] = (80, 24)
 ) -> AsyncIterator[tuple[HychatApp, Pilot[int]]]:
     """The application, ready for a question."""
     app = app_with(engine, config)

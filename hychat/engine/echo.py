@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Final
 
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import HychatError, Interrupted
+from hychat.domain.errors import HychatError, Interrupted, UsageError
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
 from hychat.engine.adapters import Adapter
+from hychat.engine.experts import ExpertUse
 from hychat.engine.prompt.segments import ChatTurn, Prompt, Segment, seen
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece
 from hychat.messages import _
@@ -142,6 +143,10 @@ class EchoEngine:
     def adapt(self, adapters: Sequence[Adapter]) -> None:
         """It says the same with them."""
         self.adapters = tuple(adapters)
+
+    def watch_experts(self, *, is_on: bool) -> ExpertUse:  # noqa: ARG002 - the protocol's
+        """It has none."""
+        raise UsageError(_("{name} is no mixture of experts.").format(name=self._model.name))
 
     def places(self) -> dict[str, dict[str, int]]:
         """It takes no memory worth telling."""

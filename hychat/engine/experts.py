@@ -1,14 +1,22 @@
-"""How a mixture spreads its work over its experts: figures from the counts of what was chosen."""
+"""How a mixture spreads its work over its experts: figures from the counts of what was chosen, and how they are shown."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
+
+from hychat.messages import _
 
 PUBLISHED_SHARE: Final = 0.92
 """Of experts in use, as Tencent tells of Hunyuan's mixtures."""
 OLDER_SHARE: Final = 0.75
 """The same of older mixtures, as told beside it."""
+
+SHADES: Final = " ░▒▓█"
+"""Of a cell, by its level."""
+COLOURS: Final = (238, 24, 31, 214, 196)
+"""The same from cold to hot, of a terminal's 256."""
+_MARGIN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +80,46 @@ class ExpertUse:
     def balance(self) -> float:
         """The mean over the layers."""
         return sum(layer.balance for layer in self.layers) / len(self.layers) if self.layers else 0.0
+
+
+class Row(NamedTuple):
+    """A line of a heat map."""
+
+    margin: str
+    levels: list[int]
+    """Of each cell, an expert; 0 for one that was never chosen."""
+
+    def shaded(self) -> str:
+        """The line without colour."""
+        return self.margin + "".join(SHADES[level] for level in self.levels)
+
+
+def heat_map(use: ExpertUse, columns: int) -> list[Row]:
+    """A row for each layer, a cell for each expert, the higher the more it was chosen; folded to the columns."""
+    width = max(8, columns - _MARGIN)
+    rows = []
+    for layer in use.layers:
+        levels = layer.levels(len(SHADES))
+        for start in range(0, len(levels), width):
+            margin = " " * _MARGIN if start else f"{layer.layer:>{_MARGIN - 1}} "
+            rows.append(Row(margin, levels[start : start + width]))
+    return rows
+
+
+def in_words(use: ExpertUse) -> list[str]:
+    """What a map comes to."""
+    claim = _("Tencent tells of {published:.0%} for its mixtures, and of {older:.0%} for older ones").format(
+        published=PUBLISHED_SHARE, older=OLDER_SHARE
+    )
+    lines = [
+        _("Experts in use: {share:.0%} ({claim}).").format(share=use.share_in_use, claim=claim),
+        _("Balance: {balance:.2f} (1.00 where all are chosen alike).").format(balance=use.balance),
+    ]
+    if use.layers:
+        uneven = min(use.layers, key=lambda layer: layer.balance)
+        lines.append(
+            _("The least even layer is {layer} ({balance:.2f}): most chosen is expert {most}, least {least}.").format(
+                layer=uneven.layer, balance=uneven.balance, most=uneven.most_used, least=uneven.least_used
+            )
+        )
+    return lines

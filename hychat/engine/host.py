@@ -183,6 +183,8 @@ class Service:
                 self._bench(frame)
             case wire.Adapt():
                 self._adapt(frame)
+            case wire.Watch():
+                self._watch(frame)
             case wire.Describe(request):
                 self._send(wire.Described(request, {"buffers": json.dumps(self._log.buffers)}))
             case _:
@@ -205,6 +207,14 @@ class Service:
             self._send(wire.Failed(frame.request, wire.Failure.ADAPTER, f"{error}: {self._log.last_error()}", []))
         else:
             self._send(wire.Adapted(frame.request))
+
+    def _watch(self, frame: wire.Watch) -> None:
+        from hychat.engine.llama.context import ContextTooLarge
+
+        try:
+            self._send(wire.Routed(frame.request, self.scheduler.watch(frame.experts)))
+        except ContextTooLarge:
+            self._send(wire.Failed(frame.request, wire.Failure.MEMORY, "context", []))
 
     def _load_state(self, frame: wire.LoadState) -> None:
         from hychat.engine.llama.context import ContextTooLarge

@@ -20,6 +20,7 @@ from hychat.domain.errors import (
     HychatError,
     Interrupted,
     ModelDamaged,
+    UsageError,
 )
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
@@ -27,6 +28,7 @@ from hychat.engine import wire
 from hychat.engine.adapters import Adapter, check_adapters
 from hychat.engine.audit import AuditVerdict, audit
 from hychat.engine.child import Child, Inbox
+from hychat.engine.experts import ExpertUse
 from hychat.engine.failures import error_of
 from hychat.engine.footprint import KV_TYPES
 from hychat.engine.gguf import all_parts, read_header
@@ -166,6 +168,7 @@ class EngineProcess:
                 "devices": ", ".join(device.description for device in made.devices) or "CPU",
                 "gpu_layers": str(made.gpu_layers),
                 "plan": made.reason,
+                "experts": str(header.expert_count),
             },
         )
 
@@ -211,6 +214,23 @@ class EngineProcess:
         with child.request() as (number, inbox):
             child.send(wire.Adapt(number, [[adapter.path, adapter.scale] for adapter in adapters]))
             self._expect(child, child.next_reply(inbox), wire.Adapted)
+
+    def watch_experts(self, *, is_on: bool) -> ExpertUse:
+        """Count which experts are chosen from now on, or no more; what was counted so far.
+
+        Raises:
+            UsageError: The model is not loaded, or no mixture of experts.
+            EngineError: The engine failed.
+        """
+        child, model = self._child, self._loaded
+        if child is None or model is None or not child.is_alive:
+            raise UsageError(_("The model is not loaded yet."))
+        experts = int(model.metadata.get("experts", 0))
+        if not experts:
+            raise UsageError(_("{name} is no mixture of experts.").format(name=model.name))
+        with child.request() as (number, inbox):
+            child.send(wire.Watch(number, experts if is_on else 0))
+            return ExpertUse.of(self._expect(child, child.next_reply(inbox), wire.Routed).layers)
 
     def places(self) -> dict[str, dict[str, int]]:
         """Bytes that llama.cpp says it took, by memory (`CPU`, `CUDA0`) and use (model, KV, compute, output)."""

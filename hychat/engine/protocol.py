@@ -8,6 +8,7 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import GenerationSettings, StopReason, Usage
 from hychat.engine.adapters import Adapter
+from hychat.engine.experts import ExpertUse
 from hychat.engine.prompt.segments import Prompt, PromptBuilder
 
 _Result = TypeVar("_Result")
@@ -100,6 +101,15 @@ class Engine(Protocol):
         Raises:
             ModelUnusable: One is no adapter, or another model's; those before stand.
             ModelNotFound: There is no such file.
+        """
+        ...
+
+    def watch_experts(self, *, is_on: bool) -> ExpertUse:
+        """Count which experts are chosen from now on, or no more; what was counted so far.
+
+        Raises:
+            UsageError: The model is not loaded, or no mixture of experts.
+            EngineError: The engine failed.
         """
         ...
 

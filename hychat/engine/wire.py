@@ -121,6 +121,14 @@ class Adapt(NamedTuple):
     """Each `[path, scale]`."""
 
 
+class Watch(NamedTuple):
+    """Count from now on which experts are chosen, or no more; the reply is `Routed` with the counts so far."""
+
+    request: int
+    experts: int
+    """Of a layer; 0 ends it."""
+
+
 class SaveState(NamedTuple):
     """Write the KV cache that a finished request left to a file; the reply is `StateReady`."""
 
@@ -194,6 +202,13 @@ class Adapted(NamedTuple):
     request: int
 
 
+class Routed(NamedTuple):
+    """Which experts were chosen since they are watched: each layer's number, then the count of each expert."""
+
+    request: int
+    layers: list[list[int]]
+
+
 class Counted(NamedTuple):
     """Tokens of each prompt."""
 
@@ -249,7 +264,7 @@ class Failed(NamedTuple):
     figures: list[int]
 
 
-Request = Describe | Reach | Load | Count | Generate | Cancel | Adapt | SaveState | LoadState | Bench
+Request = Describe | Reach | Load | Count | Generate | Cancel | Adapt | Watch | SaveState | LoadState | Bench
 Reply = (
     Hello
     | Described
@@ -257,6 +272,7 @@ Reply = (
     | LoadProgress
     | Loaded
     | Adapted
+    | Routed
     | Counted
     | Prefill
     | Piece
@@ -270,7 +286,7 @@ Frame = Request | Reply
 _TYPES: Final = {
     kind.__name__: kind
     for kind in (
-        *(Describe, Reach, Load, Count, Generate, Cancel, Adapt, SaveState, LoadState, Bench),
+        *(Describe, Reach, Load, Count, Generate, Cancel, Adapt, Watch, SaveState, LoadState, Bench),
         *(
             Hello,
             Described,
@@ -278,6 +294,7 @@ _TYPES: Final = {
             LoadProgress,
             Loaded,
             Adapted,
+            Routed,
             Counted,
             Prefill,
             Piece,

@@ -132,6 +132,10 @@ class HychatApp(App[int]):
                 from hychat.tui.screens.chats import ChatsScreen
 
                 self.push_screen(ChatsScreen(self.desk), chat.take_chat)
+            case Place.EXPERTS:
+                from hychat.tui.screens.experts import ExpertsScreen
+
+                self.push_screen(ExpertsScreen(self.desk.engine))
             case Place.MODELS:
                 self._open_models(chat)
             case _:

@@ -351,6 +351,11 @@ def _lora(desk: Desk, argument: str) -> Iterator[Effect]:
     yield do.Say(_("Over the model: {adapters}.").format(adapters=told) if told else _("No adapter is over the model."))
 
 
+def _experts(desk: Desk, _argument: str) -> Iterator[Effect]:
+    desk.engine.watch_experts(is_on=True)
+    yield do.Go(Place.EXPERTS)
+
+
 def _context(desk: Desk, _argument: str) -> Iterator[Effect]:
     used, total = desk.context
     if not total:
@@ -443,6 +448,7 @@ _ALL: Final = (
             aliases=("models",), argument="[NAME]", choices=lambda desk: desk.model_names, needs_idle=True),
     Command("lora", Group.MODEL, lambda: _("Put a LoRA adapter over the model, change its scale, or take it away with -"), _lora,
             argument="[FILE[:SCALE]|-NAME]", choices=lambda desk: desk.adapter_choices, needs_idle=True),
+    Command("experts", Group.MODEL, lambda: _("Watch which experts a mixture chooses while it answers"), _experts),
     Command("think", Group.MODEL, lambda: _("Let the model think before it answers, where it can"), _think,
             argument="on|off", choices=lambda _desk: ("on", "off")),
     Command("safety", Group.MODEL, lambda: _("How much the safety filter stops; without a word, the next level"), _safety,

@@ -26,6 +26,7 @@ class Place(Enum):
     MODELS = "models"
     SETTINGS = "settings"
     THEMES = "themes"
+    EXPERTS = "experts"
 
 
 @dataclass(frozen=True, slots=True)

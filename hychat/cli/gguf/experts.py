@@ -10,14 +10,10 @@ from hychat.cli.gguf import shared
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
 from hychat.domain.errors import UsageError
-from hychat.engine.experts import OLDER_SHARE, PUBLISHED_SHARE, ExpertUse, LayerUse
+from hychat.engine.experts import COLOURS, PUBLISHED_SHARE, SHADES, ExpertUse, LayerUse, Row, heat_map, in_words
 from hychat.messages import _
 
-_SHADES: Final = " ░▒▓█"
-_COLOURS: Final = (238, 24, 31, 214, 196)
-"""Of the 256: cold to hot."""
 _COLUMNS: Final = 80
-_MARGIN: Final = 5
 
 _Model = Annotated[str, shared.model_argument(help=_("A mixture of experts: a name, or the path of a GGUF file."))]
 _Text = Annotated[Path, shared.file_option("--text", help=_("The text that it reads; - is stdin."))]
@@ -69,8 +65,8 @@ def experts(  # noqa: PLR0913 - one parameter an option
         output.json(_as_json(model, done["tokens"], header.expert_used_count, use))
         return
     columns = output.stdout.size().columns if output.stdout.is_terminal else _COLUMNS
-    for line in heat_map(use, columns, has_colour=output.stdout.has_colour):
-        output.styled(line)
+    for row in heat_map(use, columns):
+        output.styled(_styled(row, has_colour=output.stdout.has_colour))
     for line in in_words(use):
         output.text(line)
 
@@ -86,40 +82,11 @@ def _read(path: Path) -> str:
     return part.attachment.text or ""
 
 
-def heat_map(use: ExpertUse, columns: int, *, has_colour: bool) -> list[str]:
-    """A row for each layer, a cell for each expert, darker or hotter the more it was chosen; folded to the columns."""
-    width = max(8, columns - _MARGIN)
-    lines = []
-    for layer in use.layers:
-        levels = layer.levels(len(_SHADES))
-        for start in range(0, len(levels), width):
-            margin = f"{layer.layer:>{_MARGIN - 1}} " if not start else " " * _MARGIN
-            lines.append(
-                margin + "".join(_cell(level, has_colour=has_colour) for level in levels[start : start + width])
-            )
-    return lines
-
-
-def _cell(level: int, *, has_colour: bool) -> str:
-    return f"\x1b[38;5;{_COLOURS[level]}m{_SHADES[max(1, level)]}\x1b[0m" if has_colour else _SHADES[level]
-
-
-def in_words(use: ExpertUse) -> list[str]:
-    """What the map comes to."""
-    lines = [
-        _(
-            "Experts in use: {share:.0%} (Tencent tells of {published:.0%} for its mixtures, and of {older:.0%} for older ones)."
-        ).format(share=use.share_in_use, published=PUBLISHED_SHARE, older=OLDER_SHARE),
-        _("Balance: {balance:.2f} (1.00 where all are chosen alike).").format(balance=use.balance),
-    ]
-    if use.layers:
-        uneven = min(use.layers, key=lambda layer: layer.balance)
-        lines.append(
-            _("The least even layer is {layer} ({balance:.2f}): most chosen is expert {most}, least {least}.").format(
-                layer=uneven.layer, balance=uneven.balance, most=uneven.most_used, least=uneven.least_used
-            )
-        )
-    return lines
+def _styled(row: Row, *, has_colour: bool) -> str:
+    if not has_colour:
+        return row.shaded()
+    cells = (f"\x1b[38;5;{COLOURS[level]}m{SHADES[max(1, level)]}" for level in row.levels)
+    return f"{row.margin}{''.join(cells)}\x1b[0m"
 
 
 def _as_json(model: str, tokens: int, used: int, use: ExpertUse) -> dict[str, object]:

@@ -82,8 +82,10 @@ class Context:
     sums in 16 bits. A smaller micro-batch makes up for most of the first, and for the larger compute buffer.
     """
 
-    def __init__(self, model: Model, *, tokens: int, slots: int, threads: int, abort: AbortFlag) -> None:
-        """Reserve the cache.
+    def __init__(  # noqa: PLR0913 - each is one choice
+        self, model: Model, *, tokens: int, slots: int, threads: int, abort: AbortFlag, on_tensor: Any = None
+    ) -> None:
+        """Reserve the cache; `on_tensor` is an eval callback, which sees what is computed and takes time.
 
         Raises:
             ContextTooLarge: There is no memory for it.
@@ -103,6 +105,9 @@ class Context:
         params.kv_unified = True  # sequences share cells, and may share a prefix
         params.abort_callback = abort.callback
         params.abort_callback_data = abort.data
+        if on_tensor is not None:
+            params.cb_eval = on_tensor
+        self._on_tensor = on_tensor  # llama.cpp keeps a bare pointer
         self._handle = lib.llama_init_from_model(model.handle, params)
         if not self._handle:
             raise ContextTooLarge

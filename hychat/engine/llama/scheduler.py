@@ -182,6 +182,14 @@ class Scheduler:
         """
         self._cache.adapt(adapters)
 
+    def watch(self, experts: int) -> list[list[int]]:
+        """Count which experts are chosen, of so many a layer, or no more where it is 0; the counts so far.
+
+        Raises:
+            ContextTooLarge: There is no memory for it.
+        """
+        return self._cache.watch(experts)
+
     def save_state(self, request: int, path: str) -> int:
         """Write the KV cache that a finished request left to a file; its tokens, 0 where there is none to write."""
         return self._cache.save(request, path)

@@ -8,12 +8,15 @@ import time
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import eq
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hychat.engine.llama.adapters import Adapters
 from hychat.engine.llama.context import AbortFlag, Context, ContextTooLarge, tokens_in_state
 from hychat.engine.llama.model import Model
 from hychat.engine.llama.sequence import Sequence
+
+if TYPE_CHECKING:
+    from hychat.engine.llama.routing import Routing
 
 _CONTEXT_STEP_TOKENS: Final = 256
 _KEPT_SHARE: Final = 0.9
@@ -44,6 +47,7 @@ class SlotCache:
         self._context: Context | None = None
         self._slots = [Slot(sequence) for sequence in range(slots)]
         self._adapters = Adapters(model)
+        self._routing: Routing | None = None
 
     @property
     def context(self) -> Context:
@@ -74,6 +78,24 @@ class SlotCache:
         for slot in self._slots:
             if slot.is_free:
                 self.clear(slot)
+
+    def watch(self, experts: int) -> list[list[int]]:
+        """Count which experts are chosen from now on, of so many a layer, or no more; the counts so far, layer by layer.
+
+        Raises:
+            ContextTooLarge: There is no memory for another context, which it takes to begin and to end.
+        """
+        before = self._routing
+        told = before.as_rows() if before else []
+        if (before is None) is bool(experts):
+            self._routing = _routing(experts) if experts else None
+            try:
+                if self._context is not None:
+                    self._renew(self._context.tokens)
+            except ContextTooLarge:
+                self._routing = before
+                raise
+        return told
 
     # Slots
 
@@ -144,7 +166,19 @@ class SlotCache:
             cells = self._limit
         elif old is not None:
             cells = min(max(cells, old.tokens * 2), self._limit)
-        new = Context(self._model, tokens=cells, slots=len(self._slots), threads=self._threads, abort=self._abort)
+        self._renew(cells)
+
+    def _renew(self, cells: int) -> None:
+        """Have a context of so many cells in the place of the one there, with what that holds."""
+        old = self._context
+        new = Context(
+            self._model,
+            tokens=cells,
+            slots=len(self._slots),
+            threads=self._threads,
+            abort=self._abort,
+            on_tensor=self._routing.callback if self._routing else None,
+        )
         self._adapters.put_over(new)
         if old is not None:
             for slot in self._slots:
@@ -203,6 +237,12 @@ class SlotCache:
             self.clear(slot)
         slot.last_used = time.perf_counter()
         return len(slot.tokens)
+
+
+def _routing(experts: int) -> "Routing":
+    from hychat.engine.llama.routing import Routing  # brings numpy, and few look
+
+    return Routing(experts)
 
 
 def _common_prefix(first: list[int], second: list[int]) -> int:
