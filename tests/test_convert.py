@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -239,6 +240,21 @@ def test_numbers_that_f16_cannot_hold_are_not_written(dtype: str, value: float, 
     assert "bf16" in error.hint
 
 
+@pytest.mark.parametrize("package", ["gguf.gguf_writer", "ml_dtypes"])
+def test_missing_packages_are_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = DENSE.write(tmp_path / "dense")
+    monkeypatch.setitem(sys.modules, package, None)
+    assert "gguf ml-dtypes" in refused(folder, ConversionError).hint
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "tokenizer.json"])
+def test_text_that_is_no_utf_8_is_refused(file: str, tmp_path: Path) -> None:
+    folder = DENSE.write(tmp_path / "dense")
+    text = (folder / file).read_text(encoding="utf-8").replace("<｜hy_Assistant｜>", r"\ud83d", 1)
+    (folder / file).write_text(text, encoding="utf-8")
+    refused(folder, InputUnreadable)
+
+
 def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
     folder, cancel = DENSE.write(tmp_path / "dense"), CancelToken()
     with pytest.raises(Interrupted):
@@ -274,6 +290,12 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert "cannot be written" in error.message
+
+
+def test_what_lies_in_the_way_of_the_partial_file_is_told(tmp_path: Path) -> None:
+    folder = DENSE.write(tmp_path / "dense")
+    (tmp_path / "dense.gguf.incomplete").mkdir()
+    assert "cannot be written" in refused(folder, ConversionError).message
 
 
 @pytest.mark.parametrize("output", [".", "no/such/folder.gguf"])

@@ -8,7 +8,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -17,6 +17,7 @@ from hychat.conversion.card import read_card
 from hychat.conversion.checkpoint import architecture_of, open_checkpoint, read_config
 from hychat.conversion.encode import BF16, F16, FORMATS, Q8_0, DoesNotFit, Format, encoder, format_of
 from hychat.conversion.families import family_of, read_geometry
+from hychat.conversion.safetensors import unreadable
 from hychat.conversion.special import read_special
 from hychat.conversion.tensors import PlannedTensor, plan_tensors
 from hychat.conversion.vocabulary import read_vocabulary
@@ -66,23 +67,35 @@ def convert(
         UsageError: The output cannot be a file.
         Interrupted: It was cancelled.
     """
-    _check_output(output, folder)
-    config = read_config(folder)
-    family = family_of(architecture_of(config), config)
-    geometry = read_geometry(family, config)
-    planned = plan_tensors(geometry, open_checkpoint(folder, config))
+    _check_packages()
+    with _reading(folder):
+        _check_output(output, folder)
+        config = read_config(folder)
+        family = family_of(architecture_of(config), config)
+        geometry = read_geometry(family, config)
+        planned = plan_tensors(geometry, open_checkpoint(folder, config))
+        vocabulary = read_vocabulary(folder, config)
+        parts = (geometry, vocabulary, read_special(folder, config, vocabulary), read_card(folder))
     wanted = FORMATS[outtype] if outtype else _precision_of(planned)
     work = _Work(planned, [format_of(tensor, wanted) for tensor in planned], cancel, on_progress)
-    work.check_room(output)
-    vocabulary = read_vocabulary(folder, config)
-    parts = (geometry, vocabulary, read_special(folder, config, vocabulary), read_card(folder))
     with _finished_or_gone(output) as partial:
+        work.check_room(output)
         _write_header(partial, family.architecture, parts, work, wanted)
         with partial.open("ab") as file:
             work.write_to(file)
         written = partial.stat().st_size
     parameters = sum(math.prod(tensor.shape) for tensor in planned)
     return Converted(output, written, family.architecture, wanted.name, len(planned), parameters)
+
+
+def _check_packages() -> None:
+    try:
+        import gguf.gguf_writer  # noqa: F401 - what follows imports them too, where nothing could be said
+        import ml_dtypes  # noqa: F401 - likewise
+    except ImportError as error:
+        raise ConversionError(
+            _("Conversion needs packages that are not installed."), hint="pipx inject hychat gguf ml-dtypes"
+        ) from error
 
 
 def _precision_of(planned: list[PlannedTensor]) -> Format:
@@ -104,6 +117,15 @@ def _check_output(output: Path, folder: Path) -> None:
 
 
 @contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """What the system says of a folder that it does not show."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+@contextmanager
 def _finished_or_gone(output: Path) -> Iterator[Path]:
     """A file beside the output, which takes its place when all is well and is deleted when it is not.
 
@@ -121,7 +143,8 @@ def _finished_or_gone(output: Path) -> Iterator[Path]:
             hint=_("Make room, or write to another disk.") if full else _("Choose a folder that you may write to."),
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to tell
+            partial.unlink(missing_ok=True)
 
 
 def _write_header(path: Path, architecture: str, parts: tuple[Any, ...], work: "_Work", wanted: Format) -> None:

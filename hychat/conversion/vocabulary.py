@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from hychat.conversion.byte_pairs import letters, merges_of, read_ranks, special_tokens
 from hychat.conversion.checkpoint import Config, read_json
+from hychat.conversion.families import OTHER_CONVERTER
 from hychat.conversion.safetensors import damaged
 from hychat.domain.errors import ConversionError, InputUnreadable
 from hychat.messages import _
@@ -174,5 +175,5 @@ def _expressions(pre_tokenizer: Any) -> Iterator[str]:
 def _unknown(path: Path) -> ConversionError:
     return ConversionError(
         _("{path} cuts text as no Hunyuan model does.").format(path=path),
-        hint=_("llama.cpp's own converter knows more: python convert_hf_to_gguf.py FOLDER --outfile OUT.gguf"),
+        hint=OTHER_CONVERTER,
     )
