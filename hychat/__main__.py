@@ -10,7 +10,7 @@ TYPE_CHECKING = False  # typing itself would cost 5 ms before the child can star
 if TYPE_CHECKING:
     from hychat.engine.spawn import Spawned
 
-_WITHOUT_ENGINE = {"config", "history", "models", "web"}
+_WITHOUT_ENGINE = {"config", "gguf", "history", "models", "rpc-worker", "web"}
 _ONLY_TELLS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}
 _INTERRUPTED = 130
 

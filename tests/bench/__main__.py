@@ -27,6 +27,7 @@ _NAMES: Final = (
     "vision",
     "ocr",
     "voice",
+    "convert",
 )
 """Modules of this package; each has `rows`."""
 _ROUNDS: Final = 5
