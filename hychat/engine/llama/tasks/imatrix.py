@@ -4,6 +4,8 @@ The graph's own inputs of every matrix product are looked at through the eval ca
 not is as in llama.cpp's `tools/imatrix/imatrix.cpp`, so that both come to the same numbers.
 """
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from hychat.engine.imatrix import CHUNK_TOKENS_KEY, CHUNKS_KEY, COUNTS, DATASETS_KEY, KIND, SUMS
@@ -41,6 +43,7 @@ def run(  # noqa: PLR0913 - what a user may say of it
     Raises:
         CannotDo: The model or the text is not fit for it, or the file cannot be written.
     """
+    sys.unraisablehook = _end  # an error in a C callback would pass unseen, and so would what it did not count
     loaded = chunks.load(model, gpu_layers=gpu_layers)
     wanted = chunks.cut(loaded, text, chunk_tokens, most=most_chunks)
     collector = Collector()
@@ -142,6 +145,11 @@ class Collector:
 
         if not np.isfinite(sums).all():
             self._not_finite = weight_name(weight)
+
+
+def _end(error: Any) -> None:
+    sys.__unraisablehook__(error)
+    os._exit(1)
 
 
 def _write(collector: Collector, target: str, dataset: str, count: int, chunk_tokens: int) -> None:
