@@ -177,7 +177,7 @@ def _facts(name: str, found: "Inspection") -> "list[Fact]":
         Fact.of("tokens", _("special tokens"), special),
         Fact.of("template", _("chat template"), template, length),
         Fact.of("licence", _("licence"), header.text("general.license")),
-        Fact.of("verdict", _("hychat"), "x", found.refusal or _("loads it")),
+        Fact.of("verdict", "hychat", "x", found.refusal or _("loads it")),
     ]  # fmt: skip
     return [fact for fact in facts if fact.value]
 
