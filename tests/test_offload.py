@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from hychat.domain.errors import EngineError
 from hychat.domain.generation import GenerationSettings
 from hychat.engine.footprint import Footprint, Layout
 from hychat.engine.gguf import read_header
+from hychat.engine.llama.offload import Offload
 from hychat.engine.plan import Wishes
 from hychat.engine.process import EngineOptions, EngineProcess
 from hychat.engine.prompt.segments import Prompt, Segment
 from hychat.engine.protocol import Done, Piece, result_of
 from hychat.engine.workers import Endpoint
 from tests.engines import starter_path
+from tests.logits import logits_of
 from tests.programs import children_of, run_hychat, started
 from tests.simulate import simulated
 from tests.tiny_models import write_hunyuan_dense, write_hunyuan_moe
@@ -110,11 +112,45 @@ def test_layers_and_the_kv_cache_lie_where_they_are_computed(worker: Endpoint) -
         assert bytes_on(engine, worker=False, use="KV") == 0
 
 
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        Wishes(),
+        Wishes(gpu_layers=10),
+        Wishes(context_tokens=2_048, kv_type="q8_0"),
+        Wishes(context_tokens=4_096, gpu_layers=20, kv_type="f16"),
+    ],
+    ids=str,
+)
+def test_what_was_planned_is_what_llama_cpp_took(worker: Endpoint, wishes: Wishes) -> None:
+    with engine_for(Path(starter_path()), worker, wishes=wishes) as engine:
+        answer(engine)
+        header = read_header(starter_path())
+        layers = 31 if wishes.gpu_layers is None else wishes.gpu_layers
+        context = result_of(engine.open(CancelToken())).context_tokens
+        machine, device = Footprint.of(header).places(Layout(context, layers, 0, wishes.kv_type or "f16"), ["RPC0"])
+        for place, is_worker in ((machine, False), (device, True)):
+            taken = sum(bytes_on(engine, worker=is_worker, use=use) for use in ("model", "KV", "compute"))
+            assert place.total == pytest.approx(taken, rel=0.08)
+
+
 def test_so_many_layers_as_are_wished_go_to_the_worker(worker: Endpoint) -> None:
     with engine_for(Path(starter_path()), worker, wishes=Wishes(gpu_layers=10)) as engine:
         answer(engine)
         on_worker, on_machine = (bytes_on(engine, worker=which, use="KV") for which in (True, False))
         assert on_worker * 21 == pytest.approx(on_machine * 9, rel=0.01)  # 30 layers and the output, which has no cache
+
+
+@pytest.mark.parametrize("offload", [Offload(99), Offload(1), Offload(99, cpu_expert_layers=1)], ids=str)
+@pytest.mark.parametrize("write", [write_hunyuan_dense, write_hunyuan_moe])
+def test_logits_are_those_of_the_machine_itself(
+    worker: Endpoint, tmp_path: Path, write: Callable[[Path], Path], offload: Offload
+) -> None:
+    path = write(tmp_path / "tiny.gguf")
+    alone = logits_of(path, Offload(), LLAMA_CPP_LIB_PATH=LIBRARIES)
+    offloaded = logits_of(path, offload, [str(worker)], LLAMA_CPP_LIB_PATH=LIBRARIES)
+    largest = max(map(abs, alone))
+    assert max(abs(one - other) for one, other in zip(alone, offloaded, strict=True)) <= 1e-3 * largest
 
 
 @pytest.mark.parametrize("wishes", [Wishes(), Wishes(gpu_layers=1), Wishes(gpu_layers=2)], ids=str)

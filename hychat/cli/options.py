@@ -14,17 +14,29 @@ accept_licence: Final = partial(
     typer.Option, "--accept-licence", help=_("Agree to the model's licence, which `hychat models info` shows.")
 )
 
-_placing: Final = partial(typer.Option, metavar=_("NUMBER"), rich_help_panel=_("Memory and devices"))
+_placing: Final = partial(typer.Option, rich_help_panel=_("Memory and devices"))
 Context = Annotated[
     str | None,
-    _placing("--context-tokens", "--ctx", help=_("The most tokens that a chat and its answer may have together.")),
+    _placing(
+        "--context-tokens",
+        "--ctx",
+        metavar=_("NUMBER"),
+        help=_("The most tokens that a chat and its answer may have together."),
+    ),
 ]
 GpuLayers = Annotated[
-    str | None, _placing("--gpu-layers", help=_("Layers to put on GPUs; hychat puts as many as fit."))
+    str | None,
+    _placing(
+        "--gpu-layers", metavar=_("auto or a number"), help=_("Layers to put on GPUs; hychat puts as many as fit.")
+    ),
 ]
 CpuExperts = Annotated[
     str | None,
-    _placing("--n-cpu-moe", help=_("Layers whose experts stay on the CPU; hychat leaves as few as it must.")),
+    _placing(
+        "--n-cpu-moe",
+        metavar=_("auto or a number"),
+        help=_("Layers whose experts stay on the CPU; hychat leaves as few as it must."),
+    ),
 ]
 KvType = Annotated[
     str | None,
@@ -33,7 +45,9 @@ KvType = Annotated[
 TensorSplit = Annotated[
     str | None, _placing("--tensor-split", help=_("What share of the layers each GPU gets."), metavar="N,N,...")
 ]
-MainGpu = Annotated[str | None, _placing("--main-gpu", help=_("The one GPU to use, counted from 0."))]
+MainGpu = Annotated[
+    str | None, _placing("--main-gpu", metavar=_("NUMBER"), help=_("The one GPU to use, counted from 0."))
+]
 Rpc = Annotated[
     str | None,
     _placing(

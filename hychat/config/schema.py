@@ -118,6 +118,23 @@ class Whole(NamedTuple):
         )
 
 
+class WholeOrAuto(NamedTuple):
+    """A whole number within bounds, or the word that leaves it to hychat."""
+
+    low: int
+    high: int
+
+    def read(self, text: str) -> int | None:
+        """The number; None for `auto`."""
+        return None if text.strip().lower() == "auto" else Whole(self.low, self.high).read(text)
+
+    def complaint(self, key: str, text: str) -> str:
+        """Names the bounds, and the word."""
+        return _("{key} must be auto or a whole number from {low} to {high}, not {value}.").format(
+            key=key, low=self.low, high=self.high, value=text
+        )
+
+
 class Shares:
     """Numbers between commas, of which one at least is not 0."""
 
@@ -163,9 +180,9 @@ class Config:
     """The most tokens that a chat and its answer may have together; more takes more memory."""
     threads: Annotated[int | None, Whole(1, 1024)] = None
     """Processor threads to compute with."""
-    gpu_layers: Annotated[int | None, Whole(0, 10_000)] = None
+    gpu_layers: Annotated[int | None, WholeOrAuto(0, 10_000)] = None
     """Layers to put on GPUs or other devices; hychat puts as many as fit."""
-    n_cpu_moe: Annotated[int | None, Whole(0, 10_000)] = None
+    n_cpu_moe: Annotated[int | None, WholeOrAuto(0, 10_000)] = None
     """Layers whose experts stay on the CPU, in a mixture of experts; hychat leaves as few as it must."""
     kv_type: Annotated[str | None, Choice(("f16", "q8_0", "q4_0"))] = None
     """How the KV cache is kept: f16, q8_0 in half of the memory, q4_0 in a quarter."""

@@ -1,6 +1,7 @@
 """Which experts a mixture chooses, while it answers."""
 
 import asyncio
+from functools import partial
 from typing import ClassVar, Final
 
 from rich.style import Style
@@ -20,7 +21,10 @@ _PAUSE_SECONDS: Final = 0.5
 
 
 class ExpertsScreen(Screen[None]):
-    """A heat map over the whole screen, drawn anew as long as it is open; counting ends with it."""
+    """A heat map over the whole screen, drawn anew as long as it is open.
+
+    Counting costs speed, so it ends when the screen is left; where there was nothing to see yet it goes on, for the next look.
+    """
 
     CSS_PATH = "../styles/panel.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", priority=True)]
@@ -28,13 +32,16 @@ class ExpertsScreen(Screen[None]):
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self._engine = engine
+        self._has_counts = False
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
         with Vertical(id="panel"):
             yield Static(_("Experts"), id="heading", markup=False)
             with VerticalScroll():
-                yield Static(_("Nothing was computed yet: leave, and ask something."), id="map", markup=False)
+                yield Static(
+                    _("Nothing was counted yet: go back and ask something, then look again."), id="map", markup=False
+                )
             yield Static(
                 _("The more an expert is chosen, the hotter its cell · Esc: back to the chat"), id="keys", markup=False
             )
@@ -52,10 +59,13 @@ class ExpertsScreen(Screen[None]):
             self.query_one("#map", Static).update(error.message)
             return
         if use.layers and self.is_attached:
+            self._has_counts = True
             self.query_one("#map", Static).update(_drawn(use, self.size.width - 4))
 
     def action_leave(self) -> None:
         """Back to the chat."""
+        if self._has_counts:
+            self.run_worker(partial(self._engine.watch_experts, is_on=False), thread=True, exit_on_error=False)
         self.dismiss(None)
 
 
