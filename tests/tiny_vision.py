@@ -1,7 +1,8 @@
 """Models that see, in small: random weights, a text model and its projector each.
 
 Keys and tensors are those that llama.cpp's mtmd reads (tools/mtmd/clip.cpp): `hunyuanvl` as HunyuanOCR has it, which lays a
-picture out as a grid with M-RoPE, and `idefics3` as SmolVLM has it, which cuts a picture into tiles.
+picture out as a grid with M-RoPE, `idefics3` as SmolVLM has it, which cuts a picture into tiles, and `qwen3vl_merger`, whose
+pictures take fewer positions than tokens and hand features to the text model's first layers too (deepstack).
 """
 
 from dataclasses import replace
@@ -34,6 +35,9 @@ _SMOLVLM: Final = replace(
     "{% for part in m.content %}{{ part.text if part.type == 'text' }}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
 )
+_QWEN3_VL: Final = replace(
+    CHATML, pre="qwen2", control=(*CHATML.control, "<|vision_start|>", "<|vision_end|>"), template=_SMOLVLM.template
+)
 
 
 def write_hunyuan_vl(folder: Path, *, width: int = TEXT_WIDTH) -> tuple[Path, Path]:
@@ -62,6 +66,18 @@ def write_smolvlm(
     return model.close(), projector.close()
 
 
+def write_qwen3_vl(folder: Path, *, width: int = TEXT_WIDTH) -> tuple[Path, Path]:
+    """As `write_hunyuan_vl`; a picture of 448 pixels is a grid of 14 by 14 tokens."""
+    model = _Qwen3Vl(folder / "tiny-qwen3-vl.gguf", "qwen3vl", _QWEN3_VL, NO_FAULTS, 10)
+    model.add_model(attention_with_norms, dense)
+    projector = _Projector(folder / "mmproj-tiny-qwen3-vl.gguf", "qwen3vl_merger", patch=16, image=448, seed=11)
+    projector.gguf.add_array("clip.vision.is_deepstack_layers", [True] + [False] * (_LAYERS - 1))
+    projector.add_encoder(positions=28 * 28, is_fused=True)
+    projector.add("v.patch_embd.weight.1", _WIDTH, 3, 16, 16)  # for the second of two frames: a picture is both
+    projector.add_merger(width)
+    return model.close(), projector.close()
+
+
 class _HunyuanVl(Writer):
     context_tokens = 4096
 
@@ -73,6 +89,15 @@ class _HunyuanVl(Writer):
 
 class _SmolVlm(Writer):
     context_tokens = 4096
+
+
+class _Qwen3Vl(Writer):
+    context_tokens = 4096
+
+    def add_sizes(self) -> None:
+        super().add_sizes()
+        self.gguf.add_rope_dimension_sections([4, 2, 2, 0])
+        self.gguf.add_num_deepstack_layers(1)
 
 
 class _Projector:
@@ -103,23 +128,21 @@ class _Projector:
         self.gguf.add_array(f"{vision}.image_mean", [0.5, 0.5, 0.5])
         self.gguf.add_array(f"{vision}.image_std", [0.5, 0.5, 0.5])
 
-    def add_encoder(self, *, positions: int) -> None:
-        """A small ViT."""
+    def add_encoder(self, *, positions: int, is_fused: bool = False) -> None:
+        """A small ViT; `is_fused` has query, key and value in one tensor."""
+        rows = {"attn_qkv": 3 * _WIDTH} if is_fused else dict.fromkeys(("attn_q", "attn_k", "attn_v"), _WIDTH)
         self.add("v.patch_embd.weight", _WIDTH, 3, self.patch, self.patch)
         self.add_vector("v.patch_embd.bias", _WIDTH)
         self.add("v.position_embd.weight", positions, _WIDTH)
         self.add_norm("v.post_ln")
         for layer in range(self.layers):
             block = f"v.blk.{layer}"
-            for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
-                self.add(f"{block}.{name}.weight", _WIDTH, _WIDTH)
-                self.add_vector(f"{block}.{name}.bias", _WIDTH)
+            for name, length in {**rows, "attn_out": _WIDTH}.items():
+                self.add_linear(f"{block}.{name}", length, _WIDTH)
             self.add_norm(f"{block}.ln1")
             self.add_norm(f"{block}.ln2")
-            self.add(f"{block}.ffn_up.weight", _FEED_FORWARD, _WIDTH)
-            self.add_vector(f"{block}.ffn_up.bias", _FEED_FORWARD)
-            self.add(f"{block}.ffn_down.weight", _WIDTH, _FEED_FORWARD)
-            self.add_vector(f"{block}.ffn_down.bias", _WIDTH)
+            self.add_linear(f"{block}.ffn_up", _FEED_FORWARD, _WIDTH)
+            self.add_linear(f"{block}.ffn_down", _WIDTH, _FEED_FORWARD)
 
     def add_perceiver(self, width: int) -> None:
         """From the encoder's grid to the text model, as HunyuanOCR does it."""
@@ -135,6 +158,18 @@ class _Projector:
         self.add_vector("mm.image_end", width)
         self.add_vector("v.image_newline", 4 * _WIDTH)
 
+    def add_merger(self, width: int) -> None:
+        """From 2 by 2 patches to a token, as Qwen3-VL does it, at the end and after the first layer."""
+        merged = 4 * _WIDTH
+        for first, second in (("mm.0", "mm.2"), ("v.deepstack.0.fc1", "v.deepstack.0.fc2")):
+            self.add_linear(first, merged, merged)
+            self.add_linear(second, width, merged)
+        self.add_norm("v.deepstack.0.norm", merged)
+
+    def add_linear(self, name: str, rows: int, columns: int) -> None:
+        self.add(f"{name}.weight", rows, columns)
+        self.add_vector(f"{name}.bias", rows)
+
     def add(self, name: str, *shape: int) -> None:
         scale = np.float32(np.prod(shape[1:]) ** -0.5)
         self.gguf.add_tensor(name, self.random.standard_normal(shape, dtype=np.float32) * scale)
@@ -142,9 +177,9 @@ class _Projector:
     def add_vector(self, name: str, length: int) -> None:
         self.gguf.add_tensor(name, self.random.standard_normal(length, dtype=np.float32) * np.float32(0.1))
 
-    def add_norm(self, name: str) -> None:
-        self.gguf.add_tensor(f"{name}.weight", np.ones(_WIDTH, dtype=np.float32))
-        self.gguf.add_tensor(f"{name}.bias", np.zeros(_WIDTH, dtype=np.float32))
+    def add_norm(self, name: str, length: int = _WIDTH) -> None:
+        self.gguf.add_tensor(f"{name}.weight", np.ones(length, dtype=np.float32))
+        self.gguf.add_tensor(f"{name}.bias", np.zeros(length, dtype=np.float32))
 
     def close(self) -> Path:
         self.gguf.write_header_to_file()

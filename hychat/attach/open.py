@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from hychat.attach.documents import is_document, open_document
 from hychat.attach.image import MOST_BYTES, is_image, open_image, too_many_bytes
-from hychat.attach.text import UTF_16_MARKS, decoded, text_part, unreadable
+from hychat.attach.text import plain_text, text_part, unreadable
 from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.errors import InputUnreadable
 from hychat.domain.text import readable
@@ -93,13 +93,8 @@ def _open_sound(data: bytes, name: str, source: str | None) -> Attachment:
 
 
 def _open_text(data: bytes, name: str, source: str | None) -> Attachment:
-    """Under the rules of `hychat.attach.text`."""
-    if b"\0" in data and not data.startswith(UTF_16_MARKS):
-        raise InputUnreadable(
-            _("{name} is neither text nor an image: it holds NUL bytes.").format(name=name),
-            hint=_("Turn the file into text or an image first."),
-        )
-    return text_part(decoded(data), name, source).attachment
+    """What no kind was told of; raises InputUnreadable where it is no text either."""
+    return text_part(plain_text(data, name), name, source).attachment
 
 
 _KINDS: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes, str, str | None], Attachment]], ...]] = (

@@ -2,17 +2,16 @@
 
 import os
 import select
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hychat.attach.charset import UTF_16_MARKS, decoded
 from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.errors import InputUnreadable
 from hychat.domain.message import FilePart
 from hychat.domain.text import readable
 from hychat.messages import _
 
-UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _READ_BYTES: Final = 1 << 16
 
 
@@ -41,29 +40,32 @@ def unreadable(name: str, error: OSError) -> InputUnreadable:
 
 
 def read_text(descriptor: int, name: str) -> str:
-    """All of a file, as `decoded` reads it; a byte order mark is dropped.
+    """All of a file, as `plain_text`.
 
     Raises:
-        InputUnreadable: There are NUL bytes, so it is not text; the rest, which may be endless, is not waited for.
+        InputUnreadable: It is not text; where NUL bytes tell that, the rest, which may be endless, is not waited for.
     """
     chunks: list[bytes] = []
     while chunk := _read(descriptor):
-        if b"\0" in chunk:
-            raise InputUnreadable(
-                _("{name} is not text: it holds NUL bytes.").format(name=name),
-                hint=_("hychat reads text here; turn the file into text first."),
-            )
         chunks.append(chunk)
-    return decoded(b"".join(chunks))
+        if b"\0" in chunk and not chunks[0].startswith(UTF_16_MARKS):
+            break
+    return plain_text(b"".join(chunks), name)
 
 
-def decoded(data: bytes) -> str:
-    """As UTF-8, by a UTF-16 mark, or as GB 18030, in which many a Chinese file is; else with replacement characters."""
-    encodings = ("utf-16",) if data.startswith(UTF_16_MARKS) else ("utf-8-sig", "gb18030")
-    for encoding in encodings:
-        with suppress(UnicodeDecodeError):
-            return data.decode(encoding).replace("\r\n", "\n")
-    return data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+def plain_text(data: bytes, name: str) -> str:
+    r"""As `decoded`, its lines ended by `\n`.
+
+    Raises:
+        InputUnreadable: There are NUL characters, so it is not text.
+    """
+    text = decoded(data)
+    if "\0" in text:
+        raise InputUnreadable(
+            _("{name} is not text: it holds NUL bytes.").format(name=name),
+            hint=_("hychat reads text here; turn the file into text first."),
+        )
+    return text.replace("\r\n", "\n")
 
 
 def _read(descriptor: int) -> bytes:
