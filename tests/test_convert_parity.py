@@ -3,11 +3,12 @@
 The expectations were made by `tests/parity/convert_reference.py`, which needs torch; these tests do not.
 """
 
+import subprocess
+import sys
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
-import llama_cpp
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from hychat.conversion.convert import convert
 from hychat.domain.cancel import CancelToken
 from tests.desk import load_quietly
 from tests.parity.convert_lines import COUNT, lines
+from tests.programs import environment
 from tests.tiny_checkpoints import ALL, DENSE, LOGIT_IDS, MIXTURE
 
 _PARITY: Final = Path(__file__).parent / "parity"
@@ -30,12 +32,10 @@ def made_of(folder: Path, outtype: str) -> Path:
 
 def logits_of(path: Path) -> Any:
     """Of every token, by llama.cpp."""
-    exact = {"type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}  # the cache, which is F16 else
-    model = llama_cpp.Llama(str(path), n_ctx=128, n_batch=128, n_threads=1, logits_all=True, verbose=False, **exact)
-    model.eval([*LOGIT_IDS])
-    logits = model.scores[: len(LOGIT_IDS)].copy()
-    model.close()
-    return logits
+    out = path.with_suffix(".npy")
+    program = [sys.executable, "-m", "tests.parity.llama_logits", str(path), str(out), *map(str, LOGIT_IDS)]
+    subprocess.run(program, check=True, env=environment(), timeout=100)
+    return np.load(out)
 
 
 def relative_error(ours: Any, theirs: Any) -> float:

@@ -29,6 +29,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     list[int]: st.lists(integers, max_size=3),
     list[str]: st.lists(text, max_size=3),
     list[float]: st.lists(floats, max_size=3),
+    list[list[int]]: st.lists(st.lists(integers, max_size=3), max_size=3),
     list[list[Any]]: st.lists(st.lists(text | st.booleans() | integers, max_size=3), max_size=3),
     list[list[list[Any]]]: st.lists(st.lists(st.lists(text | st.booleans(), max_size=2), max_size=2), max_size=2),
 }

@@ -52,7 +52,7 @@ def spawn() -> Spawned:
         pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-P", "-c", _BOOT, str(_CHILD_READS), str(_CHILD_WRITES), _PACKAGE_ROOT],
-            _environment(),
+            environment(),
             file_actions=actions,
         )
     except OSError:
@@ -65,8 +65,8 @@ def spawn() -> Spawned:
     return Spawned(pid, parent_reads, parent_writes)
 
 
-def _environment() -> dict[str, str]:
-    """The child's environment; what the user chose for OpenMP stands."""
+def environment() -> dict[str, str]:
+    """A child's environment; what the user chose for OpenMP stands."""
     return {**os.environ} if "OMP_WAIT_POLICY" in os.environ else {**_PATIENCE, **os.environ}
 
 

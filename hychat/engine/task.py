@@ -12,8 +12,9 @@ from typing import IO, Any, Final
 
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import ConversionError, EngineCrashed, EngineUnavailable, HychatError, Interrupted
+from hychat.engine.spawn import environment
 from hychat.engine.task_host import BOOT, PACKAGE_ROOT
-from hychat.messages import _
+from hychat.messages import _, language
 
 Progress = Mapping[str, Any]
 """What a task tells of itself on its way, by the task's own names."""
@@ -57,10 +58,11 @@ def run_task(
 def _start(name: str, log: IO[bytes]) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(  # noqa: S603 - this Python, and a name of ours
-            [sys.executable, "-P", "-c", BOOT, PACKAGE_ROOT, name],
+            [sys.executable, "-P", "-c", BOOT, PACKAGE_ROOT, name, language()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            env=environment(),
             start_new_session=True,  # Ctrl+C is this process's to handle
         )
     except OSError as error:

@@ -8,7 +8,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import IO, Any, Final
 
-BOOT: Final = "import sys; sys.path.append(sys.argv[1]); from hychat.engine.task_host import main; main(sys.argv[2])"
+from hychat.messages import choose_language
+
+BOOT: Final = (
+    "import sys; sys.path.append(sys.argv[1]); from hychat.engine.task_host import main; main(sys.argv[2], sys.argv[3])"
+)
 PACKAGE_ROOT: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
 
 Tell = Callable[..., None]
@@ -23,8 +27,9 @@ class CannotDo(Exception):
         self.hint = hint
 
 
-def main(name: str) -> None:
+def main(name: str, language: str) -> None:
     """Run the task of this name: `run(tell, **arguments)` of its module returns what is told at the end."""
+    choose_language(language)
     os.umask(0o077)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # llama.cpp prints; its lines are the log's

@@ -28,6 +28,7 @@ _NAMES: Final = (
     "ocr",
     "voice",
     "convert",
+    "quantize",
 )
 """Modules of this package; each has `rows`."""
 _ROUNDS: Final = 5
