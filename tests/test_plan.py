@@ -50,6 +50,12 @@ def test_the_context_never_exceeds_what_the_model_was_trained_for() -> None:
     assert plan(model(trained=4_096), available_memory_bytes=64 * GIB).context_tokens == 4_096
 
 
+def test_a_context_beyond_the_training_is_cut_and_told() -> None:
+    made = plan(model(trained=4_096), available_memory_bytes=64 * GIB, wishes=Wishes(context_tokens=100_000))
+    assert made.context_tokens == 4_096
+    assert made.reason.endswith("The model was trained for no longer context.")
+
+
 @pytest.mark.parametrize(("wanted", "given_tokens"), [(1, 512), (512, 512), (1_000, 1_024), (100_000, 100_096)])
 def test_a_wanted_context_is_given_in_steps(wanted: int, given_tokens: int) -> None:
     made = plan(model(), available_memory_bytes=64 * GIB, context_tokens_wanted=wanted)

@@ -131,7 +131,7 @@ def plan(  # noqa: PLR0913 - what is known of model, machine and user
         wishes.context_tokens and layout.context_tokens < _most_tokens(header, wishes.context_tokens)
     ):
         raise _too_large(search, layout, wishes)
-    return _made(search, layout)
+    return _made(search, layout, wishes)
 
 
 class _Room(NamedTuple):
@@ -286,13 +286,17 @@ def _longest(most: int, fits: Callable[[int], bool]) -> int | None:
     return contexts[fitting - 1] if fitting else None
 
 
-def _made(search: _Search, layout: Layout) -> LoadPlan:
+def _made(search: _Search, layout: Layout, wishes: Wishes) -> LoadPlan:
     is_used = bool(layout.gpu_layers)
+    how_much = _how_much(search, layout)
+    if (wishes.context_tokens or 0) > layout.context_tokens:
+        trained = _("The model was trained for no longer context.")
+        how_much = f"{how_much} {trained}"
     return LoadPlan(
         context_tokens=layout.context_tokens,
         gpu_layers=layout.gpu_layers,
         kv_bytes=search.footprint.kv_bytes(layout),
-        reason=f"{_where(search, layout)}\n{_how_much(search, layout)}",
+        reason=f"{_where(search, layout)}\n{how_much}",
         cpu_expert_layers=layout.cpu_expert_layers,
         kv_type=layout.kv_type,
         devices=search.devices if is_used else (),
