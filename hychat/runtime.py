@@ -176,8 +176,12 @@ class Runtime:
             store=self.history() if config.save else None,
             states=self._states(model) if config.save else None,
             guard=guard,
-            eyes=MachineEyes(self._onlooker, _ocr),
+            eyes=self.eyes(),
         )
+
+    def eyes(self) -> MachineEyes:
+        """What looks at pictures in the place of a model that cannot see."""
+        return MachineEyes(self._onlooker, _ocr)
 
     def _onlooker(self) -> "Onlooker | None":
         """An installed model that sees, the largest that fits beside what runs; loaded when it is asked."""
