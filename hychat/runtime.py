@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hychat.catalogue.find import default_model_name, locate, projector_of
+from hychat.catalogue.find import default_model_name, locate, projector_at, projector_of
 from hychat.config.schema import Config
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
@@ -88,7 +88,7 @@ class Runtime:
             ModelNotFound: The model is not on this machine; the engine there was goes on.
         """
         self.engine(model)
-        self.config = replace(self.config, model=model, lora="")  # they belong to the model there was
+        self.config = replace(self.config, model=model, lora="", mmproj="")  # they belong to the model there was
 
     def _open_engine(self, model: str) -> Engine:
         if model == ECHO:
@@ -97,7 +97,10 @@ class Runtime:
             return EchoEngine()
         local = locate(model, for_chat=True)
         child, self._child = self._child, None
-        return EngineProcess(self._options(local), child)
+        options = self._options(local)
+        if self.config.mmproj:
+            options = replace(options, projector=str(projector_at(self.config.mmproj)))
+        return EngineProcess(options, child)
 
     def _options(self, local: LocalModel) -> EngineOptions:
         config, spec = self.config, local.spec
@@ -176,8 +179,12 @@ class Runtime:
             store=self.history() if config.save else None,
             states=self._states(model) if config.save else None,
             guard=guard,
-            eyes=MachineEyes(self._onlooker, _ocr),
+            eyes=self.eyes(),
         )
+
+    def eyes(self) -> MachineEyes:
+        """What looks at pictures in the place of a model that cannot see."""
+        return MachineEyes(self._onlooker, _ocr)
 
     def _onlooker(self) -> "Onlooker | None":
         """An installed model that sees, the largest that fits beside what runs; loaded when it is asked."""

@@ -237,3 +237,12 @@ def test_a_huge_paste_is_told_at_once(photo: Path) -> None:
         started = time.perf_counter()
         assert dropped_paths(text) == []
         assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("word" * 300, 300), ("湖上有" * 100, 200), ("船 boat", 2)])
+def test_tokens_are_estimated_by_the_script(text: str, tokens: int) -> None:
+    assert open_bytes(text.encode(), "note.txt").estimated_tokens == tokens
+
+
+def test_a_picture_has_no_number_of_tokens_of_its_own(photo: Path) -> None:
+    assert open_attachment(photo).estimated_tokens is None

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import EngineCrashed
 from hychat.domain.generation import GenerationSettings, StopReason
-from hychat.domain.message import Message
 from hychat.engine.echo import EchoEngine
-from hychat.session.batch import Outcome, Task, answer_all
+from hychat.session.batch import Answered, Outcome, Task, answer_all
 
 
 def run(engine: EchoEngine, prompts: list[str], parallel: int = 3) -> list[Outcome]:
@@ -18,7 +17,7 @@ def run(engine: EchoEngine, prompts: list[str], parallel: int = 3) -> list[Outco
 def test_answers_come_in_the_order_of_the_questions() -> None:
     prompts = [f"question {number}" for number in range(20)]
 
-    assert [outcome.text for outcome in run(EchoEngine(), prompts) if isinstance(outcome, Message)] == prompts
+    assert [outcome.message.text for outcome in run(EchoEngine(), prompts) if isinstance(outcome, Answered)] == prompts
 
 
 def test_an_error_stands_in_its_place_and_the_others_are_answered() -> None:
@@ -41,7 +40,7 @@ def test_a_cancel_starts_nothing_more() -> None:
             yield Task(f"question {number}")
 
     for outcome in answer_all(EchoEngine(), tasks(), GenerationSettings(), parallel=2, cancel=cancel):
-        assert isinstance(outcome, Message)
+        assert isinstance(outcome, Answered)
         cancel.set()
     assert len(taken) <= 6
 
@@ -52,4 +51,7 @@ def test_a_cancel_ends_what_runs() -> None:
     outcomes = answer_all(engine, [Task("go")], GenerationSettings(), parallel=1, cancel=cancel)
     cancel.set()
 
-    assert [outcome.stop for outcome in outcomes if isinstance(outcome, Message)] in ([], [StopReason.CANCELLED])
+    assert [outcome.message.stop for outcome in outcomes if isinstance(outcome, Answered)] in (
+        [],
+        [StopReason.CANCELLED],
+    )

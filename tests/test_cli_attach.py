@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from tests.programs import run_hychat
+from tests.programs import Ended, run_hychat
 from tests.tiny_vision import write_hunyuan_vl
 
 DATA = Path(__file__).parent / "data"
@@ -31,10 +31,38 @@ def test_a_model_with_its_projector_beside_it_sees(tmp_path: Path) -> None:
     assert "OCR" not in ended.error
 
 
+def seen_through(model: Path, *arguments: str, **env: str) -> Ended:
+    """The answer to a question about a picture."""
+    question = ("-m", str(model), "-n", "--max-tokens", "3", "-a", str(DATA / "chinese.png"), "What is this?")
+    return run_hychat(*arguments, *question, env=env)
+
+
+def test_a_projector_that_lies_elsewhere_is_named(tmp_path: Path) -> None:
+    model, projector = write_hunyuan_vl(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    projector = projector.rename(tmp_path / "elsewhere" / "eyes.gguf")
+    assert "OCR" in seen_through(model).error
+    for ended in (seen_through(model, "--mmproj", str(projector)), seen_through(model, HYCHAT_MMPROJ=str(projector))):
+        assert ended.code == 0
+        assert "OCR" not in ended.error
+
+
+def test_a_projector_that_is_missing_or_none_is_told(tmp_path: Path) -> None:
+    model, _projector = write_hunyuan_vl(tmp_path)
+    missing = seen_through(model, "--mmproj", str(tmp_path / "eyes.gguf"))
+    assert (missing.code, "eyes.gguf" in missing.error) == (3, True)
+    other = seen_through(model, "--mmproj", str(model))
+    assert (other.code, f"{model} does not let" in other.error) == (4, True)
+
+
 def test_a_document_is_data_before_the_question() -> None:
     ended = run_hychat("-m", "echo", "-n", "-a", str(DATA / "chinese.pdf"), "summarise")
     assert "湖上有一条船" in ended.out
     assert ended.out.endswith("summarise\n")
+
+
+def test_the_length_of_a_file_is_not_told_where_nobody_looks() -> None:
+    assert run_hychat("-m", "echo", "-n", "-f", str(DATA / "chinese.pdf"), "summarise").error == ""
 
 
 def test_speech_is_written_down_and_shown() -> None:

@@ -4,7 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from tests.programs import Ended, run_hychat
+from tests.tiny_vision import write_hunyuan_vl
+
+DATA = Path(__file__).parent / "data"
 
 
 def answers(text: str) -> list[dict[str, Any]]:
@@ -60,3 +65,59 @@ def test_no_questions_give_no_answers() -> None:
     ended = batch("-")
 
     assert (ended.code, ended.out) == (0, "")
+
+
+def row(prompt: str, *attach: str) -> str:
+    return json.dumps({"prompt": prompt, "attach": attach}) + "\n"
+
+
+def test_files_of_a_question_are_found_beside_the_file_of_questions(tmp_path: Path) -> None:
+    (tmp_path / "questions.jsonl").write_text(row("what is to do?", "a.txt", "b.txt"), encoding="utf-8")
+    for name, text in (("a.txt", "buy tea"), ("b.txt", "boil water")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    [answer] = answers(batch(str(tmp_path / "questions.jsonl")).out)
+
+    assert answer["answer"] == "```a.txt buy tea ``` ```b.txt boil water ``` what is to do?"
+
+
+def test_a_file_that_cannot_be_read_is_the_error_of_its_question_alone(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    questions = row("one", "missing.png") + row("two", "broken.png") + row("three")
+    (tmp_path / "questions.jsonl").write_text(questions, encoding="utf-8")
+    ended = batch(str(tmp_path / "questions.jsonl"))
+    first, second, third = answers(ended.out)
+
+    assert ended.code == 1
+    assert ("missing.png" in first["error"], first["exit_code"]) == (True, 2)
+    assert ("broken.png" in second["error"], second["exit_code"]) == (True, 2)
+    assert third["answer"] == "three"
+
+
+def test_a_picture_for_a_model_that_cannot_see_is_told_with_who_read_it() -> None:
+    ended = batch("-", stdin=row("translate", str(DATA / "chinese.png")).encode())
+    [answer] = answers(ended.out)
+
+    assert "湖上有一条船" in answer["answer"]
+    assert answer["pictures"] == [{"name": "chinese.png", "read_by": "OCR"}]
+    assert "1: chinese.png: this model cannot see; OCR read" in ended.error
+
+
+def test_what_is_no_list_of_files_is_no_question() -> None:
+    ended = batch("-", stdin=b'{"prompt": "look", "attach": 7}\n')
+
+    assert ended.code == 2
+    assert '"attach"' in ended.error
+
+
+def test_a_model_that_sees_gets_the_pictures_of_many_questions(tmp_path: Path) -> None:
+    model, _projector = write_hunyuan_vl(tmp_path)
+    for name in ("red", "blue", "green"):
+        Image.new("RGB", (64, 64), name).save(tmp_path / f"{name}.png")
+    lines = "".join(row("What is this?", f"{name}.png") for name in ("red", "blue", "green"))
+    (tmp_path / "questions.jsonl").write_text(lines, encoding="utf-8")
+    ended = run_hychat("batch", "-m", str(model), "--max-tokens", "3", str(tmp_path / "questions.jsonl"))
+
+    assert ended.code == 0
+    found = answers(ended.out)
+    assert len(found) == 3
+    assert all("pictures" not in answer and answer["usage"]["prompt_tokens"] > 10 for answer in found)

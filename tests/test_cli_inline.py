@@ -212,9 +212,16 @@ def test_a_file_goes_with_the_next_question(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("buy tea", encoding="utf-8")
     with chatting() as chat:
         chat.say(f"/file {tmp_path / 'note.txt'}")
-        chat.wait_for("note.txt goes with the next question.")
+        chat.wait_for("note.txt goes with the next question: ~2 tokens.")
         chat.say("what is to do?")
         chat.wait_for("buy tea")
+
+
+def test_a_file_that_is_named_is_told_with_its_length(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("buy tea " * 600, encoding="utf-8")
+    with chatting() as chat:
+        chat.say(f"what is in @{tmp_path / 'note.txt'}")
+        chat.wait_for("note.txt: ~1.2k tokens")
 
 
 def test_an_earlier_question_is_changed_in_the_line() -> None:

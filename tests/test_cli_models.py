@@ -18,6 +18,7 @@ from tests.hub import Hub, nobody_listens
 from tests.hub_trouble import cut, stall
 from tests.programs import Ended, Terminal, run_hychat, started
 from tests.tiny_models import write_hunyuan_dense
+from tests.tiny_vision import write_hunyuan_vl
 
 REPOSITORY = "owner/tiny-GGUF"
 FILES = ("tiny-Q8_0.gguf", "tiny-Q4_K_M.gguf", "tiny-IQ4_XS.gguf", "mmproj-tiny.gguf")
@@ -139,6 +140,30 @@ def test_info_in_json_has_the_same_keys_in_every_language() -> None:
     )
     assert english.keys() == chinese.keys()
     assert english["sha256"]
+
+
+def test_the_list_marks_the_models_that_see_pictures() -> None:
+    rows = names(models("list", "--json"))
+    assert {name for name, row in rows.items() if row["sees"]} == {"hunyuan-ocr", "qwen3-vl-2b", "smolvlm-500m"}
+    marked = [line.split()[0] for line in models("list").out.splitlines() if "sees pictures" in line]
+    assert sorted(marked) == ["hunyuan-ocr", "qwen3-vl-2b", "smolvlm-500m"]
+
+
+def test_info_tells_the_projector_of_a_model_that_sees() -> None:
+    told = models("info", "qwen3-vl-2b", "--json").json
+    assert (told["sees"], told["projector_installed"]) == (True, False)
+    assert told["projector"].startswith("mmproj")
+    assert told["projector_bytes"] > 100_000_000
+    assert f"{told['projector']} (445 MB, not here)" in models("info", "qwen3-vl-2b").out
+
+
+def test_info_tells_of_a_file_whether_a_projector_lies_beside_it(tmp_path: Path) -> None:
+    model, projector = write_hunyuan_vl(tmp_path)
+    told = models("info", str(model), "--json").json
+    assert (told["sees"], told["projector"], told["projector_installed"]) == (True, projector.name, True)
+    assert told["projector_bytes"] == projector.stat().st_size
+    projector.unlink()
+    assert models("info", str(model), "--json").json["sees"] is False
 
 
 def test_a_large_model_of_unknown_size_is_judged_by_its_parameters() -> None:

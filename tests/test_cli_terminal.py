@@ -145,6 +145,14 @@ def test_piped_data_and_a_terminal_go_together() -> None:
         assert "what" in "".join(terminal.rows)
 
 
+@pytest.mark.parametrize(("flags", "is_told"), [((), True), (("-q",), False)])
+def test_a_file_is_told_with_its_length(tmp_path: Path, flags: tuple[str, ...], is_told: bool) -> None:
+    (tmp_path / "note.txt").write_text("买茶叶。" * 3, encoding="utf-8")
+    with Terminal.running("-m", "echo", *flags, "-f", str(tmp_path / "note.txt"), "hello") as terminal:
+        assert terminal.end() == 0
+        assert ("note.txt: ~8 tokens" in "\n".join(terminal.rows)) is is_told
+
+
 def test_what_is_typed_meanwhile_is_left_for_the_shell() -> None:
     with Terminal.running(*in_shell("hychat -m echo hi; read line; echo got $line")) as terminal:
         terminal.type("typed ahead\n")

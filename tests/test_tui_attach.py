@@ -123,5 +123,5 @@ async def test_a_document_is_no_picture(tmp_path: Path) -> None:
     notes.write_text("a note")
     async with running() as (app, pilot):
         await ask(pilot, f"/image {notes}")
-        await until(pilot, lambda: "▤ notes.txt" in shown(app))
+        await until(pilot, lambda: "[File #1] notes.txt ~2 tokens" in shown(app))
         assert isinstance(chat_of(app).staged.parts((), "")[0], FilePart)

@@ -17,6 +17,7 @@ from hychat.messages import _
 VOICE_MODEL: Final = "HYCHAT_VOICE_MODEL"
 """The environment's name for the speech model: a folder, a size that faster-whisper knows, or `owner/name` on the hub."""
 _READ_BYTES: Final = 1 << 16
+_THOUSAND: Final = 1000
 
 
 def part_of(attachment: Attachment) -> AttachedPart:
@@ -36,6 +37,14 @@ def part_of(attachment: Attachment) -> AttachedPart:
 def is_speech(part: AttachedPart) -> bool:
     """Whether it was spoken: its words are shown before they are sent, for nobody has read them yet."""
     return part.attachment.media_type.startswith("audio/")
+
+
+def tokens_told(attachment: Attachment) -> str:
+    """`~850 tokens` or `~1.2k tokens`, an estimate; nothing of a picture."""
+    tokens = attachment.estimated_tokens
+    if tokens is None:
+        return ""
+    return _("~{count} tokens").format(count=tokens if tokens < _THOUSAND else f"{tokens / _THOUSAND:.1f}k")
 
 
 def part_of_file(path: Path) -> AttachedPart:

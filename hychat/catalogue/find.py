@@ -159,10 +159,23 @@ def projector_of(local: LocalModel) -> Path | None:
     """
     if local.spec.projector is not None:
         return _path_of(local.spec.projector)
-    path = Path(local.path)
+    return projector_beside(Path(local.path))
+
+
+def projector_beside(path: Path) -> Path | None:
+    """The projector that lies beside a GGUF under its name; None where there is none."""
     stems = {path.stem.lower(), _without_quantization(path.stem).lower()}
     beside = sorted(other for other in path.parent.glob("*.gguf") if is_projector(other.name))
     return next((other for other in beside if any(stem in other.stem.lower() for stem in stems)), None)
+
+
+def projector_at(typed: str) -> Path:
+    """The projector that a user named.
+
+    Raises:
+        ModelNotFound: There is no such file.
+    """
+    return Path(_local_file(typed).path)
 
 
 def _without_quantization(stem: str) -> str:

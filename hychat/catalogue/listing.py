@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hychat.catalogue.cache import cached_files, cached_path, hub_cache_folder
-from hychat.catalogue.find import installed_path, known_models, parts_of
+from hychat.catalogue.find import installed_path, known_models, parts_of, projector_beside
 from hychat.catalogue.fits import Fit, files_bytes, fit, fit_of_size
 from hychat.catalogue.reference import PREFIX, all_parts, is_first_part, is_projector
 from hychat.domain.model import Licence, ModelSpec
@@ -25,6 +25,8 @@ class ListedModel:
     fit: Fit | None
     spec: ModelSpec | None = None
     """None for what the catalogue does not know."""
+    sees: bool = False
+    """Whether it can look at pictures."""
 
     @property
     def is_installed(self) -> bool:
@@ -57,7 +59,9 @@ def list_models() -> Iterator[ListedModel]:
             listed.add(path)
         present = _installed_bytes(spec, path, cache) if path else None
         fitting = fit(spec, memory, gpu_bytes, installed_bytes=present)
-        yield ListedModel(spec.name, spec.title, path, present or files_bytes(spec), fitting, spec)
+        yield ListedModel(
+            spec.name, spec.title, path, present or files_bytes(spec), fitting, spec, bool(spec.projector)
+        )
     others = {(cached.repository, cached.file): cached for cached in cached_files(cache)}
     for (repository, file), cached in others.items():
         parts = [others.get((repository, part)) for part in all_parts(file)]
@@ -65,7 +69,9 @@ def list_models() -> Iterator[ListedModel]:
             continue
         size = sum(part.bytes for part in parts if part)
         name = f"{PREFIX}{repository}:{file}"
-        yield ListedModel(name, Path(file).stem, cached.path, size, fit_of_size(size, memory, gpu_bytes))
+        sees = projector_beside(cached.path) is not None
+        fitting = fit_of_size(size, memory, gpu_bytes)
+        yield ListedModel(name, Path(file).stem, cached.path, size, fitting, sees=sees)
 
 
 def _installed_bytes(spec: ModelSpec, first: Path, cache: Path) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hychat.attach.parts import is_speech, part_of_file
-from hychat.cli.details import loading, tell_answer
+from hychat.cli.details import loading, tell_answer, tell_tokens
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.options import Consent
 from hychat.cli.output import Output, Verbosity
@@ -76,6 +76,8 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
         for part in parts:
             if isinstance(part, FilePart) and is_speech(part):
                 output.note(_("{name} says: {text}").format(name=part.attachment.name, text=part.attachment.text))
+            elif isinstance(part, FilePart) and part.attachment.source:  # whoever pipes knows what
+                tell_tokens(part.attachment, output)
         conversation = _conversation(runtime, asked, flags)
         if conversation is None:
             runtime.config = replace(runtime.config, model=_model(runtime.config.model, output, asked.consent))

@@ -28,6 +28,7 @@ from hychat.messages import _, ngettext
 from hychat.paths import config_file
 from hychat.runtime import Runtime
 from hychat.session.batch import Outcome, Task, answer_all
+from hychat.session.seeing import road_text
 
 _STDIN: Final = "-"
 
@@ -35,7 +36,10 @@ _Questions = Annotated[
     Path,
     typer.Argument(
         metavar=_("FILE"),
-        help=_("One question a line: plain text, a JSON string, or an object with prompt, system and id; - is stdin."),
+        help=_(
+            "One question a line: plain text, a JSON string, or an object with prompt, system, id and attach, a list of "
+            "pictures and files, found from the folder of FILE; - is stdin."
+        ),
         show_default=False,
     ),
 ]
@@ -144,7 +148,9 @@ def batch(  # noqa: PLR0913 - one parameter an option
         with cancelled_by_ctrl_c() as cancel:
             tasks = (line.task for line in lines[done:])
             guard = runtime.guard(config.safety)
-            outcomes = answer_all(engine, tasks, settings, parallel=parallel, cancel=cancel, guard=guard)
+            outcomes = answer_all(
+                engine, tasks, settings, parallel=parallel, cancel=cancel, guard=guard, eyes=runtime.eyes()
+            )
             return _write_all(lines, done, outcomes, write, cancel)
 
 
@@ -166,6 +172,9 @@ def _write_all(
         if isinstance(outcome, HychatError):
             exit_code = HychatError.exit_code
             output.warn(_("{id}: {reason}").format(id=line.id, reason=outcome.message))
+        else:
+            for picture in outcome.pictures:
+                output.note(f"{line.id}: {road_text(picture)}")
         write({"id": line.id, **_as_json(outcome)})
         output.progress(_("Answering"), number, len(lines))
     output.end()
@@ -175,8 +184,9 @@ def _write_all(
 def _as_json(outcome: Outcome) -> JsonObject:
     if isinstance(outcome, HychatError):
         return {"error": outcome.message, "exit_code": outcome.exit_code}
+    read = [{"name": picture.name, "read_by": picture.read_by} for picture in outcome.pictures]
     try:
-        return answer_as_json(outcome)
+        return {**answer_as_json(outcome.message), **({"pictures": read} if read else {})}
     except ValueError:  # JSON that was cut before its end
         return {"error": _("The answer was cut before its JSON was whole."), "exit_code": HychatError.exit_code}
 
@@ -209,7 +219,16 @@ def _line(line: str, number: int, file: Path, common: Task) -> _Line:
     prompt, system = fields.get("prompt"), fields.get("system", common.system)
     if not isinstance(prompt, str) or not prompt.strip() or not isinstance(system, str):
         raise _no_question(file, number, _('it has no text under "prompt"'))
-    return _Line(str(fields.get("id", number)), replace(common, prompt=prompt, system=system))
+    files = tuple(file.parent / name for name in _names(fields.get("attach", []), file, number))
+    return _Line(str(fields.get("id", number)), replace(common, prompt=prompt, system=system, files=files))
+
+
+def _names(attach: object, file: Path, number: int) -> list[str]:
+    """Of the files that go with a question. Raises InputUnreadable where it is no list of such."""
+    names = [attach] if isinstance(attach, str) else attach
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _no_question(file, number, _('what it has under "attach" is no list of files'))
+    return names
 
 
 def _no_question(file: Path, number: int, reason: str) -> InputUnreadable:

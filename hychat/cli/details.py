@@ -1,9 +1,11 @@
-"""What `-v` tells: what runs where before an answer, what the answer was made with after it."""
+"""What is told beside an answer: how long its files are; with `-v` what runs where, and what it was made with."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from hychat.attach.parts import tokens_told
 from hychat.cli.output import Output
+from hychat.domain.attachment import Attachment
 from hychat.domain.cancel import CancelToken
 from hychat.domain.event import LoadProgress
 from hychat.domain.message import Conversation
@@ -17,6 +19,12 @@ def loading(engine: Engine, cancel: CancelToken, output: Output) -> Iterator[Loa
     output.detail(_of_model(model))
     if plan := model.metadata.get("plan"):
         output.detail(plan)
+
+
+def tell_tokens(attachment: Attachment, output: Output) -> None:
+    """Tell somebody at a terminal about how much of the context a file takes."""
+    if output.stderr.is_terminal and (tokens := tokens_told(attachment)):
+        output.note(f"{attachment.name}: {tokens}")
 
 
 def tell_answer(conversation: Conversation, output: Output) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, assert_never
 
-from hychat.attach.parts import is_speech, part_of_file, picture_in_clipboard, spoken_words
+from hychat.attach.parts import is_speech, part_of_file, picture_in_clipboard, spoken_words, tokens_told
 from hychat.cli import inline_text
+from hychat.cli.details import tell_tokens
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.line_input import LineInput
 from hychat.cli.output import Output
@@ -164,7 +165,10 @@ class Repl:
                     self._do(effect)
             else:
                 words = [TextPart(typed)] if typed.strip() else []
-                self._ask((*self._files, *map(part_of_file, mentioned(typed)), *words))
+                named = [part_of_file(path) for path in mentioned(typed)]
+                for part in named:
+                    tell_tokens(part.attachment, self._output)
+                self._ask((*self._files, *named, *words))
         except HychatError as error:
             self._output.error(error)
         except KeyboardInterrupt:  # of a download, or of a question whether to fetch
@@ -351,7 +355,12 @@ class Repl:
             self._edit(part.attachment.text)
             return
         self._files.append(part)
-        self._say(_("{name} goes with the next question.").format(name=part.attachment.name))
+        if tokens := tokens_told(part.attachment):
+            self._say(
+                _("{name} goes with the next question: {tokens}.").format(name=part.attachment.name, tokens=tokens)
+            )
+        else:
+            self._say(_("{name} goes with the next question.").format(name=part.attachment.name))
 
     def _copy(self, text: str) -> None:
         """By a tool of the system, and by OSC 52, which a terminal obeys or not, and never answers."""

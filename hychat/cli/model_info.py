@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from hychat.catalogue.download import size
+from hychat.catalogue.find import projector_of
 from hychat.catalogue.licence import terms_of
-from hychat.domain.model import ModelFile, ModelSpec
+from hychat.domain.model import LocalModel, ModelFile, ModelSpec
 from hychat.messages import _
 
 
@@ -15,6 +16,7 @@ class Fact(NamedTuple):
     key: str
     """In JSON."""
     label: str
+    """For people; one without is only for programs."""
     value: object
     shown: str
     """The value for people."""
@@ -51,6 +53,23 @@ def facts_of(spec: ModelSpec) -> list[Fact]:
     return [fact for fact in facts if fact.value]
 
 
+def facts_of_sight(spec: ModelSpec | None, local: LocalModel | None) -> list[Fact]:
+    """Whether it sees pictures, and by which projector; `spec` is what the catalogue knows, `local` the model that is here."""
+    known = spec.projector if spec else None
+    here = projector_of(local) if local else None
+    if known is None and here is None:
+        return [Fact.of("sees", _("sees pictures"), False, _("no"))]
+    name = known.file if known else here.name if here else ""
+    size_bytes = here.stat().st_size if here else known.bytes if known else None
+    is_here = _("here") if here else _("not here")
+    return [
+        Fact.of("sees", _("sees pictures"), True, _("yes")),
+        Fact.of("projector", _("projector"), name, f"{name} ({size(size_bytes or 0)}, {is_here})"),
+        Fact.of("projector_bytes", "", size_bytes, ""),
+        Fact.of("projector_installed", "", here is not None, ""),
+    ]
+
+
 def facts_of_file(path: str) -> list[Fact]:
     """From the header of the file that is here."""
     from hychat.engine.gguf import read_header
@@ -68,8 +87,9 @@ def table(facts: Sequence[Fact]) -> str:
     """A line for each, the labels in a column."""
     from rich.cells import cell_len
 
-    width = max(cell_len(fact.label) for fact in facts) + 1
-    return "\n".join(f"{fact.label}:{' ' * (width - cell_len(fact.label))}{fact.shown}" for fact in facts)
+    shown = [fact for fact in facts if fact.label]
+    width = max(cell_len(fact.label) for fact in shown) + 1
+    return "\n".join(f"{fact.label}:{' ' * (width - cell_len(fact.label))}{fact.shown}" for fact in shown)
 
 
 def _count(parameters: int | None) -> str:

@@ -19,7 +19,7 @@ from hychat.messages import _
 if TYPE_CHECKING:
     from hychat.catalogue.fits import Fit
     from hychat.cli.pulling import Fetched
-    from hychat.domain.model import ModelSpec
+    from hychat.domain.model import LocalModel, ModelSpec
 
 app = typer.Typer(
     name="models",
@@ -52,6 +52,7 @@ class _Row:
     licence: str | None
     needs_acknowledgement: bool = False
     is_for_chat: bool = True
+    sees: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -71,6 +72,7 @@ class _Row:
             "licence": self.licence,
             "licence_needs_acknowledgement": self.needs_acknowledgement,
             "is_for_chat": self.is_for_chat,
+            "sees": self.sees,
         }
 
 
@@ -134,17 +136,19 @@ def pull(
 def info(model: _AnyName, *, as_json: _Json = False) -> None:
     """From the catalogue, and from the file where it is here."""
     from hychat.catalogue.find import locate
-    from hychat.cli.model_info import facts_of, facts_of_file, table
+    from hychat.cli.model_info import facts_of, facts_of_file, facts_of_sight, table
 
     output = Output.of_process()
     spec = _spec(model)
     try:
-        path: str | None = locate(model).path
+        local: LocalModel | None = locate(model)
     except ModelNotFound:
         if spec is None:
             raise
-        path = None
-    facts = [*(facts_of(spec) if spec else []), *(facts_of_file(path) if path else [])]
+        local = None
+    facts = facts_of(spec) if spec else []
+    facts += facts_of_sight(spec, local)
+    facts += facts_of_file(local.path) if local else []
     if as_json:
         output.json({fact.key: fact.value for fact in facts})
     else:
@@ -208,6 +212,7 @@ def _rows() -> Iterable[_Row]:
             licence.title if licence else None,
             bool(licence and licence.needs_acknowledgement),
             model.is_for_chat,
+            model.sees,
         )
 
 
@@ -220,7 +225,7 @@ def _table(rows: Sequence[_Row], *, has_licence: bool = True) -> str:
             row.name,
             size(row.bytes) if row.bytes else "?",
             _("yes") if row.is_installed else "",
-            _fit_in_words(row.fit) if row.is_for_chat else f"{_fit_in_words(row.fit)} ({_('for the safety filter')})",
+            f"{_fit_in_words(row.fit)} ({special})" if (special := _special(row)) else _fit_in_words(row.fit),
             row.licence or "",
         )
         for row in rows
@@ -231,6 +236,11 @@ def _table(rows: Sequence[_Row], *, has_licence: bool = True) -> str:
         "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=False)).rstrip()
         for row in cells
     )
+
+
+def _special(row: _Row) -> str:
+    """What sets a model apart from the others."""
+    return _("for the safety filter") if not row.is_for_chat else _("sees pictures") if row.sees else ""
 
 
 def _width(text: str) -> int:

@@ -1,6 +1,7 @@
 """Options that several commands take, each declared once; those that every command takes are taken out in `main`."""
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
 import typer
@@ -60,6 +61,16 @@ Lora = Annotated[
         "--lora",
         help=_("Put a LoRA adapter over the model; :0.5 behind it halves its strength; may be repeated."),
         metavar="FILE[:SCALE]",
+        rich_help_panel=_("Model and answer"),
+    ),
+]
+
+Mmproj = Annotated[
+    Path | None,
+    typer.Option(
+        "--mmproj",
+        help=_("The projector with which a GGUF file sees pictures; one that lies beside it is found by itself."),
+        metavar=_("FILE"),
         rich_help_panel=_("Model and answer"),
     ),
 ]

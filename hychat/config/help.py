@@ -30,6 +30,7 @@ _HELP: Final[Mapping[str, Callable[[], str]]] = {
     "main_gpu": lambda: _("The one device to use, where there are several, counted from 0."),
     "rpc": lambda: _("Machines to put layers on, as host:port with commas between; each runs hychat rpc-worker."),
     "lora": lambda: _("LoRA adapters to put over the model, as FILE[:scale] with commas between."),
+    "mmproj": lambda: _("The projector (a GGUF file) with which the model sees; else the one beside it is used."),
     "think": lambda: _("Whether the model may think before it answers, where it can."),
     "safety": lambda: _("How much the safety filter stops: off, standard or strict."),
     "guard_model": lambda: _(

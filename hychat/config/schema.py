@@ -194,6 +194,8 @@ class Config:
     """Machines to put layers on, as host:port with commas between; each runs hychat rpc-worker."""
     lora: Annotated[str, Text()] = ""
     """LoRA adapters to put over the model, as FILE[:scale] with commas between."""
+    mmproj: Annotated[str, Text()] = ""
+    """The projector with which the model sees pictures, a GGUF file; else the one that belongs to it is used."""
     think: Annotated[bool | None, Truth()] = None
     """Whether the model may think before it answers, where it can."""
     safety: Annotated[SafetyLevel, Choice(tuple(SafetyLevel))] = SafetyLevel.STANDARD

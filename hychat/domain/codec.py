@@ -39,8 +39,9 @@ def name_from_json(names: type[_Name], value: str | None) -> _Name | None:
 
 
 def attachment_to_json(attachment: Attachment) -> JsonObject:
-    """Every field of an attachment, its bytes as base64."""
-    return {**asdict(attachment), "data": b64encode(attachment.data).decode("ascii")}
+    """Every field of an attachment, its bytes as base64, and about how many tokens its text takes."""
+    data = b64encode(attachment.data).decode("ascii")
+    return {**asdict(attachment), "data": data, "estimated_tokens": attachment.estimated_tokens}
 
 
 def parts_to_json(parts: Iterable[Part]) -> list[JsonObject]:

@@ -4,25 +4,39 @@ Each question is a chat of its own. The engine runs as many side by side as it h
 they share is read once.
 """
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+from hychat.attach.parts import part_of_file
+from hychat.domain.attachment import Attachment
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.errors import HychatError
-from hychat.domain.event import TurnFailed, TurnFinished
+from hychat.domain.event import PictureRead, TurnFailed, TurnFinished
 from hychat.domain.generation import GenerationSettings
-from hychat.domain.message import Conversation, Message
+from hychat.domain.message import Conversation, Message, TextPart
 from hychat.engine.protocol import Engine
 from hychat.session.chat import ChatSession
+from hychat.session.seeing import Eyes
 
 if TYPE_CHECKING:
     from hychat.safety.guard import Guard
 
-Outcome = Message | HychatError
+
+class Answered(NamedTuple):
+    """A question that was answered."""
+
+    message: Message
+    pictures: tuple[Attachment, ...] = ()
+    """Those that were put into words for a model that cannot see."""
+
+
+Outcome = Answered | HychatError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,8 @@ class Task:
     prompt: str
     system: str = ""
     style: Style | None = None
+    files: tuple[Path, ...] = ()
+    """What goes with it; opened when its turn comes, so that a long batch is not in memory at once."""
 
 
 def answer_all(  # noqa: PLR0913 - the parts of a chat
@@ -42,15 +58,17 @@ def answer_all(  # noqa: PLR0913 - the parts of a chat
     parallel: int,
     cancel: CancelToken,
     guard: "Guard | None" = None,
+    eyes: Eyes | None = None,
 ) -> Iterator[Outcome]:
     """The answer to each task, or the error that stands for it, in order; `cancel` ends what runs and starts nothing more."""
+    shared = _SharedEyes(eyes) if eyes else None
     with ThreadPoolExecutor(parallel, thread_name_prefix="batch") as pool:
         running: deque[Future[Outcome]] = deque()
         waiting = iter(tasks)
         try:
             while True:
                 while len(running) < 2 * parallel and not cancel.is_set and (task := next(waiting, None)) is not None:
-                    running.append(pool.submit(_answer, engine, task, settings, cancel, guard))
+                    running.append(pool.submit(_answer, engine, task, settings, cancel, guard, shared))
                 if not running:
                     return
                 yield running.popleft().result()
@@ -60,15 +78,40 @@ def answer_all(  # noqa: PLR0913 - the parts of a chat
                 future.cancel()
 
 
-def _answer(
-    engine: Engine, task: Task, settings: GenerationSettings, cancel: CancelToken, guard: "Guard | None"
+class _SharedEyes:
+    """One picture at a time is looked at, by the one onlooker of all chats."""
+
+    def __init__(self, eyes: Eyes) -> None:
+        self._eyes = eyes
+        self._looking = threading.Lock()
+
+    def read(self, picture: Attachment, question: str, cancel: CancelToken) -> Attachment:
+        """As `Eyes`."""
+        with self._looking:
+            return self._eyes.read(picture, question, cancel)
+
+
+def _answer(  # noqa: PLR0913 - the parts of a chat
+    engine: Engine,
+    task: Task,
+    settings: GenerationSettings,
+    cancel: CancelToken,
+    guard: "Guard | None",
+    eyes: Eyes | None,
 ) -> Outcome:
+    try:
+        parts = (*map(part_of_file, task.files), TextPart(task.prompt))
+    except HychatError as unreadable:
+        return unreadable
     conversation = Conversation(system=task.system)
-    session = ChatSession(engine, conversation, settings=settings, style=task.style, guard=guard)
-    for event in session.turn(task.prompt, cancel):
+    session = ChatSession(engine, conversation, settings=settings, style=task.style, guard=guard, eyes=eyes)
+    pictures: list[Attachment] = []
+    for event in session.turn(parts, cancel):
         match event:
+            case PictureRead(attachment):
+                pictures.append(attachment)
             case TurnFinished(message):
-                return message
+                return Answered(message, tuple(pictures))
             case TurnFailed(error):
                 return error
             case _:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from hychat.attach.parts import tokens_told
 from hychat.domain.errors import EngineError, HychatError
 from hychat.domain.event import Channel
 from hychat.domain.generation import StopReason
@@ -37,20 +38,14 @@ class Question:
         parts: list[Part] = []
         for part in self.message.parts:
             if isinstance(part, FilePart | ImagePart):
-                label = (
-                    f"{'▣' if isinstance(part, ImagePart) else '▤'} {part.attachment.name}  {_size_of(part)}".rstrip()
-                )
+                sign = "▣" if isinstance(part, ImagePart) else "▤"
+                label = f"{sign} {part.attachment.name}  {tokens_told(part.attachment)}".rstrip()
                 parts.append(Lines(label, "muted", is_marked=True, is_band=True))
         if self.message.text:
             parts.append(Lines(self.message.text, "question", is_marked=True, is_band=True))
         if self._place[1] > 1:
             parts.append(Facts((_walk(self.message, self._place),)))
         return parts
-
-
-def _size_of(part: FilePart | ImagePart) -> str:
-    characters = len(part.attachment.text or "")
-    return _("{count} characters").format(count=f"{characters:,}") if characters else ""
 
 
 def _walk(message: Message, place: tuple[int, int]) -> Fact:

@@ -9,6 +9,7 @@ from textual import events
 from textual.message import Message
 from textual.widgets import Static
 
+from hychat.attach.parts import tokens_told
 from hychat.domain.attachment import Attachment
 from hychat.domain.message import AttachedPart, ImagePart, Part, TextPart
 from hychat.messages import _
@@ -137,11 +138,11 @@ class Staged(Static):
 
 def _labels(files: Sequence[AttachedPart]) -> list[str]:
     """What is shown of each; a click takes it away."""
-    numbers = count(1)
+    images, others = count(1), count(1)
     return [
-        f"[{_('Image #{number}').format(number=next(numbers))}] {part.attachment.name} ×"
+        f"[{_('Image #{number}').format(number=next(images))}] {part.attachment.name} ×"
         if isinstance(part, ImagePart)
-        else f"▤ {part.attachment.name} ×"
+        else f"[{_('File #{number}').format(number=next(others))}] {part.attachment.name} {tokens_told(part.attachment)} ×"
         for part in files
     ]
 
