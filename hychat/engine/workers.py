@@ -1,6 +1,5 @@
 """Workers on other machines that take layers over llama.cpp's RPC: their addresses, and whether they answer."""
 
-import socket
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -46,6 +45,8 @@ def _endpoint(text: str) -> Endpoint:
 
 def answers(endpoint: Endpoint) -> bool:
     """Whether something listens there."""
+    import socket  # 2 ms at every start, and few have workers
+
     try:
         socket.create_connection(endpoint, timeout=_PATIENCE_SECONDS).close()
     except OSError:
