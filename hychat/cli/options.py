@@ -27,15 +27,13 @@ Context = Annotated[
 ]
 GpuLayers = Annotated[
     str | None,
-    _placing(
-        "--gpu-layers", metavar=_("auto or a number"), help=_("Layers to put on GPUs; hychat puts as many as fit.")
-    ),
+    _placing("--gpu-layers", metavar="auto|N", help=_("Layers to put on GPUs; hychat puts as many as fit.")),
 ]
 CpuExperts = Annotated[
     str | None,
     _placing(
         "--n-cpu-moe",
-        metavar=_("auto or a number"),
+        metavar="auto|N",
         help=_("Layers whose experts stay on the CPU; hychat leaves as few as it must."),
     ),
 ]
