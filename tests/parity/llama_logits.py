@@ -1,7 +1,7 @@
 """Logits of every token, with all numbers in 32 bits: `python -m tests.parity.llama_logits PATH OUT.npy ID ID ...`.
 
-A process of its own, for it changes what contexts are made with. The model is loaded as hychat loads it, without the kernels that end
-the process on some machines.
+A process of its own, for it changes what contexts are made with. The model is loaded as hychat loads it, without the kernels
+that end the process on some machines.
 """
 
 import sys
