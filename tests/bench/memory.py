@@ -54,7 +54,7 @@ def _peaks(environment: Environment) -> tuple[float, float]:
         os.close(its_end)
         while _passes_on(terminal):
             parent_peak = max(parent_peak, _peak_mib(program.pid))
-            child_peak = max([child_peak, *map(_peak_mib, _children(program.pid))])
+            child_peak = max([child_peak, *map(_peak_mib, children(program.pid))])
     os.close(terminal)
     if program.returncode:
         raise subprocess.CalledProcessError(program.returncode, command)
@@ -80,7 +80,7 @@ def _peak_mib(pid: int) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     try:
         tasks = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
         return [int(child) for task in tasks for child in task.read_text(encoding="ascii").split()]

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,11 +15,16 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from hychat.attach.parts import part_of_file
 from hychat.domain.cancel import CancelToken
+from hychat.domain.event import TurnFinished
 from hychat.domain.generation import GenerationSettings
+from hychat.domain.message import Conversation, TextPart
 from hychat.engine.process import EngineOptions, EngineProcess
 from hychat.engine.prompt.segments import ChatTurn
 from hychat.engine.protocol import LoadedModel, Piece, result_of
+from hychat.session.chat import ChatSession
+from tests.bench.memory import children
 from tests.bench.row import Row, at_most
 from tests.tiny_vision import write_smolvlm
 
@@ -27,6 +33,23 @@ _SECOND: Final = Row(
     at_most(0.1),
 )  # fmt: skip
 _HANDLER: Final = Row("vision-handler", "the same over that of MTMDChatHandler's second", "s", at_most(0.1))
+_PARENT: Final = Row(
+    "vision-memory-parent",
+    "resident memory after 200 rounds of attach and send, over that after 20",
+    "MiB",
+    at_most(1.02),
+)
+_ENGINE: Final = Row(
+    "vision-memory-engine",
+    "the same of the engine's process, which remembers embeddings, 25 kB a picture here and 64 MiB at most",
+    "MiB",
+    at_most(1.15),
+)
+_ROUNDS: Final = 200
+_ROUNDS_BEFORE: Final = 20
+"""Until then libraries are loaded, and the allocators find their size."""
+_PHOTO_SIZE: Final = 1200, 900
+_RESIDENT: Final = re.compile(r"^VmRSS:\s+(\d+) kB", re.MULTILINE)
 _SETTINGS: Final = GenerationSettings(temperature=0.0, top_k=1, seed=1, max_tokens=4)
 _FIRST, _SECOND_WORDS = "What is this?", "And what colour is it?"
 _SIDE: Final = 448
@@ -41,6 +64,37 @@ def rows(rounds: int) -> Iterator[Row]:
             theirs = _theirs(model, projector, [_picture(number) for number in range(rounds)])
     yield _SECOND.measured([(second, first) for first, second in ours])
     yield _HANDLER.measured([(second, other) for (_first, second), other in zip(ours, theirs, strict=True)])
+    if not Path("/proc/self/status").exists():
+        yield _PARENT.not_measured("needs Linux's /proc")
+        return
+    before, after = _resident_while_sending()
+    yield _PARENT.measured([(after[0], before[0])])
+    yield _ENGINE.measured([(after[1], before[1])])
+
+
+def _resident_while_sending() -> tuple[tuple[float, float], tuple[float, float]]:
+    """MiB of this process and of the engine's: after some rounds, and after all. Each has a chat and a photo of its own."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        model, projector = write_smolvlm(folder)
+        engine = EngineProcess(EngineOptions(str(model), "tiny", projector=str(projector)))
+        with contextlib.closing(engine):
+            seen = [_sent(engine, folder / "photo.png", number) for number in range(1, _ROUNDS + 1)]
+        return seen[_ROUNDS_BEFORE - 1], seen[-1]
+
+
+def _sent(engine: EngineProcess, photo: Path, number: int) -> tuple[float, float]:
+    """Attach a photo, ask, and look at the memory; the engine is the newest process of this one."""
+    photo.write_bytes(_picture(number, _PHOTO_SIZE))
+    session = ChatSession(engine, Conversation(), settings=_SETTINGS)
+    *_before, last = session.turn([part_of_file(photo), TextPart(_FIRST)], CancelToken())
+    assert isinstance(last, TurnFinished), last
+    return _resident_mib(os.getpid()), _resident_mib(max(children(os.getpid())))
+
+
+def _resident_mib(process: int) -> float:
+    found = _RESIDENT.search(Path(f"/proc/{process}/status").read_text(encoding="ascii"))
+    return int(found[1]) / 1024 if found else 0.0
 
 
 @contextlib.contextmanager
@@ -56,10 +110,10 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _picture(seed: int) -> bytes:
+def _picture(seed: int, size: tuple[int, int] = (_SIDE, _SIDE)) -> bytes:
     file = io.BytesIO()
     noise = np.random.default_rng(seed).integers(0, 255, (16, 16, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize((_SIDE, _SIDE)).save(file, "PNG")
+    Image.fromarray(noise).resize(size).save(file, "PNG")
     return file.getvalue()
 
 
