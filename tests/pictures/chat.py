@@ -18,8 +18,9 @@ from hychat.runtime import Runtime
 from hychat.tui.app import HychatApp
 from hychat.tui.desk import Desk
 from tests.pictures.drawing import picture_of
-from tests.tui import ask, until
+from tests.tui import ask, chat_of, until
 
+_NOTES: Final = "The team met on Monday, and moved the launch from May to June.\n" * 80
 _FOLDER: Final = Path(__file__).parent
 
 
@@ -34,6 +35,8 @@ class Scene:
     language: str = "en"
     keys: Sequence[str] = ()
     """Pressed at the end."""
+    attaches: bool = False
+    """Whether a file waits for the next question at the end."""
 
 
 _SCENES: Final = (
@@ -41,7 +44,8 @@ _SCENES: Final = (
         "chat",
         ["Give me three tips for better sleep.", "Write a Python function that adds two numbers."],
         Config(model="starter", seed=1, max_tokens=120, style=Style.FRIENDLY, save=False, theme="night"),
-        (96, 34),
+        (96, 32),
+        attaches=True,
     ),
     Scene(
         "chat-paper",
@@ -52,7 +56,7 @@ _SCENES: Final = (
     ),
     Scene(
         "compare",
-        ["/compare How do I begin to learn to swim?"],
+        ["/compare How do I begin to learn to paint?"],
         Config(model="starter", seed=2, max_tokens=60, save=False, theme="night"),
         (112, 24),
     ),
@@ -78,6 +82,11 @@ async def _draw(scene: Scene) -> None:
                 lambda: len(app.desk.conversation.messages) > before + 1 and not app.desk.is_busy,  # noqa: B023 - at once
             )
         await pilot.press(*scene.keys)
+        if scene.attaches:
+            notes = Path.home() / "notes.md"
+            notes.write_text(_NOTES, encoding="utf-8")
+            await ask(pilot, f"/file {notes}")
+            await until(pilot, lambda: chat_of(app).staged.has_files)
         await pilot.pause(0.2)
         (_FOLDER / f"{scene.name}.svg").write_text(picture_of(app), encoding="utf-8")
         app.desk.close()
