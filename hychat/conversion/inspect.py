@@ -12,8 +12,8 @@ from hychat.engine.audit import EOS_KEY, audit
 from hychat.engine.gguf import TENSOR_TYPES, GgufHeader, TensorInfo, all_parts, read_header
 
 _GROUPS: Final = (
-    ("experts", re.compile(r"\.ffn_(up|down|gate)_exps")),
-    ("shared", re.compile(r"\.ffn_(up|down|gate)_shexp")),
+    ("experts", re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch)?exps")),
+    ("shared", re.compile(r"\.ffn_(up|down|gate|gate_up|gate_inp)_shexp")),
     ("router", re.compile(r"\.(ffn_gate_inp|exp_probs_b)")),
     ("norms", re.compile(r"norm")),
     ("attention", re.compile(r"\.(attn|ssm|shortconv)")),
