@@ -1,8 +1,11 @@
 """Which experts a mixture chooses, and what is told of it."""
 
 import math
+import re
+import string
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +23,14 @@ from hychat.engine.protocol import Piece
 from hychat.engine.task import run_task
 from hychat.tui.screens.experts import ExpertsScreen
 from tests.engines import engine_for
-from tests.programs import run_hychat
+from tests.programs import Terminal, run_hychat
 from tests.tiny_models import write_hunyuan_dense, write_hunyuan_moe, write_hy_v3
 from tests.tui import UNFILTERED, ask, running, shown, until
 
 TEXT = "The river and the model say hello to the world, and you. " * 12
 EXPERTS, USED, LAYERS = 4, 2, 2
+LETTERS = {" ": "Ġ", "\n": "Ċ", "\t": "ĉ", "\r": "č", "\x0b": "ċ", "\x0c": "Č"}
+"""As a byte-level vocabulary writes them."""
 
 
 @pytest.fixture
@@ -63,27 +68,60 @@ def test_the_same_text_is_sent_to_the_same_experts(tmp_path: Path) -> None:
     assert routed(model) == routed(model)
 
 
-def test_the_first_layers_choice_is_that_of_its_router(tmp_path: Path) -> None:
-    """One token attends to itself alone, so all before the first router can be computed by hand."""
+def test_many_tokens_at_once_choose_as_each_of_them_would(tmp_path: Path) -> None:
+    """One letter over and over, so that attention changes nothing: the view of many tokens is read with its strides."""
     model = write_hunyuan_moe(tmp_path / "mixture.gguf")
     rows = routed(model, "a" * 40, chunk_tokens=32, chunks=1)["layers"]
     assert isinstance(rows, list)
-    chosen = {expert for expert, count in enumerate(rows[0][1:]) if count}
-    assert chosen == by_hand(model, "a")
+    chosen = np.argsort(router_of(model, "a", layer=0))[-USED:]
+    assert rows[0][1:] == [32 * (expert in chosen) for expert in range(EXPERTS)]
 
 
-def by_hand(model: Path, letter: str) -> set[int]:
-    """The experts that the first layer chooses for a text of one letter, over and over: attention then changes nothing."""
-    reader = GGUFReader(model)
-    weights = {tensor.name: np.array(tensor.data, np.float32) for tensor in reader.tensors}
-    tokens = [bytes(part).decode() for part in (reader.fields["tokenizer.ggml.tokens"].parts[index]
-              for index in reader.fields["tokenizer.ggml.tokens"].data)]  # fmt: skip
-    stream = weights["token_embd.weight"][tokens.index(letter)]
-    values = weights["blk.0.attn_v.weight"] @ normed(stream)  # all positions have the same value
-    heads = np.repeat(values.reshape(2, 16), 2, axis=0).ravel()  # 4 heads share 2
-    stream = stream + weights["blk.0.attn_output.weight"] @ heads
-    logits = weights["blk.0.ffn_gate_inp.weight"] @ normed(stream)
-    return set(np.argsort(logits)[-USED:].tolist())
+@pytest.mark.parametrize(("write", "layer"), [(write_hunyuan_moe, 0), (write_hy_v3, 1)])
+def test_the_choice_for_every_token_is_that_of_its_router(tmp_path: Path, write: object, layer: int) -> None:
+    """Read one by one: a token alone attends to itself, so all before the first router can be computed by hand."""
+    assert callable(write)
+    model = write(tmp_path / "mixture.gguf")
+    letters = [letter for letter in string.printable if is_clear(router_of(model, letter, layer))]
+    assert len(letters) > 80
+    wanted = [0] * EXPERTS
+    for letter in letters:
+        for expert in np.argsort(router_of(model, letter, layer))[-USED:]:
+            wanted[expert] += 1
+    rows = routed(model, "".join(letters), chunk_tokens=1)["layers"]
+    assert isinstance(rows, list)
+    assert rows[0] == [layer, *wanted]
+
+
+def is_clear(logits: NDArray[np.float32]) -> bool:
+    """Whether the experts that are chosen lie so far before the others that rounding cannot change it."""
+    ordered = np.sort(logits)
+    return bool(ordered[-USED] - ordered[-USED - 1] > 0.02)
+
+
+def router_of(model: Path, letter: str, layer: int) -> NDArray[np.float32]:
+    """What the router of this layer makes of a letter that stands alone; the layers before it are dense."""
+    weights, tokens = read_model(model)
+    stream = weights["token_embd.weight"][tokens.index(LETTERS.get(letter, letter))]
+    for number in range(layer + 1):
+        block = f"blk.{number}"
+        values = weights[f"{block}.attn_v.weight"] @ normed(stream)
+        heads = np.repeat(values.reshape(2, 16), 2, axis=0).ravel()  # 4 heads share 2
+        stream = stream + weights[f"{block}.attn_output.weight"] @ heads
+        if number < layer:
+            gate, up = (weights[f"{block}.ffn_{name}.weight"] @ normed(stream) for name in ("gate", "up"))
+            stream = stream + weights[f"{block}.ffn_down.weight"] @ (gate / (1 + np.exp(-gate)) * up)
+    logits: NDArray[np.float32] = weights[f"blk.{layer}.ffn_gate_inp.weight"] @ normed(stream)
+    return logits
+
+
+@cache
+def read_model(path: Path) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+    """Weights, and the vocabulary's texts."""
+    reader = GGUFReader(path)
+    field = reader.fields["tokenizer.ggml.tokens"]
+    tokens = [bytes(field.parts[index]).decode() for index in field.data]
+    return {tensor.name: np.array(tensor.data, np.float32) for tensor in reader.tensors}, tokens
 
 
 def normed(row: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -109,11 +147,25 @@ def test_a_dense_model_is_refused_by_name(tmp_path: Path, text: Path) -> None:
     assert "is no mixture of experts" in ended.error
 
 
-def test_a_text_that_is_too_short_is_told(tmp_path: Path) -> None:
+def test_a_short_text_is_read_to_its_last_token(tmp_path: Path) -> None:
     model = write_hunyuan_moe(tmp_path / "mixture.gguf")
-    ended = run_hychat("gguf", "experts", str(model), "--text", "-", stdin=b"hi")
-    assert ended.code == 1
-    assert "at least 128" in ended.error
+    ended = run_hychat("gguf", "experts", str(model), "--text", "-", "--json", stdin=b"ABC")
+    assert ended.json["tokens"] == 3
+    assert [sum(layer["counts"]) for layer in ended.json["layers"]] == [3 * USED] * LAYERS
+
+
+def test_what_is_left_over_behind_whole_chunks_is_read(tmp_path: Path) -> None:
+    told = routed(write_hunyuan_moe(tmp_path / "mixture.gguf"), "A" * 70, chunk_tokens=32)
+    assert told["tokens"] == 70
+
+
+def test_an_empty_text_is_told(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    ended = run_hychat("gguf", "experts", str(write_hunyuan_moe(tmp_path / "mixture.gguf")), "--text", str(empty))
+    assert ended.code in {1, 2}
+    assert "Traceback" not in ended.error
+    assert "hychat:" in ended.error
 
 
 @pytest.mark.parametrize(
@@ -133,6 +185,18 @@ def test_the_share_in_use_is_that_of_all_layers() -> None:
 def test_the_map_is_folded_to_the_columns_and_reads_without_colour() -> None:
     use = ExpertUse.of([[3, *([0] * 10), *([5] * 10)]])
     assert [row.shaded() for row in heat_map(use, 15)] == ["   3 " + " " * 10, "     " + "█" * 10]
+
+
+def test_the_map_is_folded_into_rows_of_one_length() -> None:
+    use = ExpertUse.of([[0, *([1] * 128)]])
+    assert [len(row.levels) for row in heat_map(use, 80)] == [64, 64]
+
+
+def test_the_map_is_told_in_colour_on_a_terminal(tmp_path: Path, text: Path) -> None:
+    model = str(write_hunyuan_moe(tmp_path / "mixture.gguf"))
+    with Terminal.running("gguf", "experts", model, "--text", str(text), columns=80) as terminal:
+        assert terminal.end() == 0
+        assert re.search(r"   0 (\x1b\[38;5;\d+m[░▒▓█]){4}\x1b\[0m", terminal.written)
 
 
 def test_experts_are_watched_while_answers_are_written(tmp_path: Path) -> None:

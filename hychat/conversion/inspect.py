@@ -1,5 +1,6 @@
 """What a GGUF is made of, worked out from its header."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -7,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from hychat.domain.errors import ModelUnusable
-from hychat.engine.audit import audit
-from hychat.engine.gguf import TENSOR_TYPES, GgufHeader, TensorInfo
+from hychat.engine.audit import EOS_KEY, audit
+from hychat.engine.gguf import TENSOR_TYPES, GgufHeader, TensorInfo, all_parts, read_header
 
 _GROUPS: Final = (
-    ("experts", re.compile(r"\.ffn_(up|down|gate)_exps")),
-    ("shared", re.compile(r"\.ffn_(up|down|gate)_shexp")),
+    ("experts", re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch)?exps")),
+    ("shared", re.compile(r"\.ffn_(up|down|gate|gate_up|gate_inp)_shexp")),
     ("router", re.compile(r"\.(ffn_gate_inp|exp_probs_b)")),
     ("norms", re.compile(r"norm")),
     ("attention", re.compile(r"\.(attn|ssm|shortconv)")),
@@ -47,9 +48,12 @@ class Inspection:
     header: GgufHeader
     """Of the first part."""
     parts: int
+    """Those that were looked at; the header's `split_count` is how many there are."""
     groups: tuple[TensorGroup, ...]
-    refusal: str
-    """Why hychat would not load it; empty where it would."""
+    refusal: ModelUnusable | None
+    """Why hychat would not load it."""
+    corrects_eos: bool = False
+    """Whether it would load it with another EOS than the file's."""
 
     @property
     def bytes(self) -> int:
@@ -82,14 +86,29 @@ class Inspection:
         return max(types, key=lambda name: types[name], default="")
 
 
-def inspect(parts: Sequence[GgufHeader]) -> Inspection:
-    """Look at a model, by the headers of its parts."""
+def inspect(parts: Sequence[GgufHeader], trouble: ModelUnusable | None = None) -> Inspection:
+    """Look at a model, by the headers of its parts; `trouble` is why they are not all there."""
     tensors = [tensor for part in parts for tensor in part.tensors]
     by_group: dict[str, list[TensorInfo]] = {}
     for tensor in tensors:
         by_group.setdefault(_group_of(tensor.name), []).append(tensor)
     groups = tuple(_group(name, by_group[name]) for name in GROUP_NAMES if name in by_group)
-    return Inspection(parts[0], len(parts), groups, _refusal(parts[0]))
+    refusal, corrects_eos = _verdict(parts[0])
+    return Inspection(parts[0], len(parts), groups, trouble or refusal, corrects_eos)
+
+
+def inspect_file(path: str) -> Inspection:
+    """Look at a model's file, and at its other parts where they lie beside it.
+
+    Raises:
+        ModelNotFound: There is no such file.
+        ModelUnusable: It is no GGUF. Trouble with other parts becomes the verdict.
+    """
+    header = read_header(path)
+    try:
+        return inspect(all_parts(header))
+    except ModelUnusable as trouble:
+        return inspect([header], trouble)
 
 
 def _group_of(name: str) -> str:
@@ -104,22 +123,15 @@ def _group(name: str, tensors: Sequence[TensorInfo]) -> TensorGroup:
     return TensorGroup(
         name,
         len(tensors),
-        sum(_elements(tensor) for tensor in tensors),
+        sum(math.prod(tensor.shape) for tensor in tensors),
         sum(tensor.bytes for tensor in tensors),
         tuple(types.most_common()),
     )
 
 
-def _elements(tensor: TensorInfo) -> int:
-    count = 1
-    for length in tensor.shape:
-        count *= length
-    return count
-
-
-def _refusal(header: GgufHeader) -> str:
+def _verdict(header: GgufHeader) -> tuple[ModelUnusable | None, bool]:
+    """Why it would not be loaded, and whether it would with another EOS."""
     try:
-        audit(header)
+        return None, EOS_KEY in audit(header).overrides
     except ModelUnusable as error:
-        return error.message
-    return ""
+        return error, False

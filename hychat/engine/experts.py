@@ -14,6 +14,8 @@ OLDER_SHARE: Final = 0.75
 
 SHADES: Final = " ░▒▓█"
 """Of a cell, by its level."""
+ASCII_SHADES: Final = " .+x#"
+"""The same, in a terminal that has letters of one language only."""
 COLOURS: Final = (238, 24, 31, 214, 196)
 """The same from cold to hot, of a terminal's 256."""
 _MARGIN: Final = 5
@@ -89,21 +91,27 @@ class Row(NamedTuple):
     levels: list[int]
     """Of each cell, an expert; 0 for one that was never chosen."""
 
-    def shaded(self) -> str:
+    def shaded(self, shades: str = SHADES) -> str:
         """The line without colour."""
-        return self.margin + "".join(SHADES[level] for level in self.levels)
+        return self.margin + "".join(shades[level] for level in self.levels)
 
 
 def heat_map(use: ExpertUse, columns: int) -> list[Row]:
-    """A row for each layer, a cell for each expert, the higher the more it was chosen; folded to the columns."""
-    width = max(8, columns - _MARGIN)
-    rows = []
+    """A row for each layer, a cell for each expert, the higher the more it was chosen; folded evenly to the columns."""
+    most, rows = max(8, columns - _MARGIN), []
     for layer in use.layers:
         levels = layer.levels(len(SHADES))
+        width = -(-len(levels) // -(-len(levels) // most))
         for start in range(0, len(levels), width):
             margin = " " * _MARGIN if start else f"{layer.layer:>{_MARGIN - 1}} "
             rows.append(Row(margin, levels[start : start + width]))
     return rows
+
+
+def legend() -> Row:
+    """What the cells of a map mean, from the coldest to the hottest."""
+    told = _("Down: layers; across: experts. From never chosen to twice an even share or more:")
+    return Row(f"{told} ", [*range(len(SHADES))])
 
 
 def in_words(use: ExpertUse) -> list[str]:

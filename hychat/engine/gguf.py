@@ -14,7 +14,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
-from hychat.domain.errors import ModelRefused
+from hychat.domain.errors import ModelDamaged, ModelRefused
 from hychat.domain.generation import GenerationSettings
 from hychat.engine.gguf_cursor import MARK_EVERY, UINT32, UINT64, Cursor, damaged, opened, shown
 from hychat.messages import _
@@ -467,12 +467,19 @@ def all_parts(header: GgufHeader) -> tuple[GgufHeader, ...]:
     """The headers of all files of a split model, found beside its first by llama.cpp's naming; of one file, its own.
 
     Raises:
-        ModelDamaged: One of them is missing, or damaged.
+        ModelDamaged: It is not the first, or not named as one, or another is missing or damaged.
     """
-    first, parts = Path(header.path), [header]
-    for number in range(2, header.split_count + 1):
-        part = first.with_name(first.name.replace("-00001-of-", f"-{number:05}-of-"))
+    first, count, parts = Path(header.path), header.split_count, [header]
+    ending = f"-00001-of-{count:05}.gguf"
+    if count > 1 and (header.split_number or not first.name.endswith(ending)):
+        message = _("{path} is one of {count} files of a model, and not named as the first.")
+        hint = _("Give the first of them: its name ends in -00001-of-{count:05}.gguf.").format(count=count)
+        raise ModelDamaged(message.format(path=header.path, count=count), hint=hint)
+    for number in range(2, count + 1):
+        part = first.with_name(f"{first.name.removesuffix(ending)}-{number:05}-of-{count:05}.gguf")
         if not part.is_file():
             raise damaged(_("{path} is not whole: its part {part} is missing."), header.path, part=part.name)
         parts.append(read_header(str(part)))
+        if parts[-1].split_number != number - 1:
+            raise damaged(_("{path} is damaged: it is not the part that its name says."), str(part))
     return tuple(parts)

@@ -10,7 +10,19 @@ from hychat.cli.gguf import shared
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
 from hychat.domain.errors import UsageError
-from hychat.engine.experts import COLOURS, PUBLISHED_SHARE, SHADES, ExpertUse, LayerUse, Row, heat_map, in_words
+from hychat.engine.experts import (
+    ASCII_SHADES,
+    COLOURS,
+    OLDER_SHARE,
+    PUBLISHED_SHARE,
+    SHADES,
+    ExpertUse,
+    LayerUse,
+    Row,
+    heat_map,
+    in_words,
+    legend,
+)
 from hychat.messages import _
 
 _COLUMNS: Final = 80
@@ -65,8 +77,8 @@ def experts(  # noqa: PLR0913 - one parameter an option
         output.json(_as_json(model, done["tokens"], header.expert_used_count, use))
         return
     columns = output.stdout.size().columns if output.stdout.is_terminal else _COLUMNS
-    for row in heat_map(use, columns):
-        output.styled(_styled(row, has_colour=output.stdout.has_colour))
+    for row in (*heat_map(use, columns), legend()):
+        output.styled(_styled(row, output))
     for line in in_words(use):
         output.text(line)
 
@@ -82,10 +94,11 @@ def _read(path: Path) -> str:
     return part.attachment.text or ""
 
 
-def _styled(row: Row, *, has_colour: bool) -> str:
-    if not has_colour:
-        return row.shaded()
-    cells = (f"\x1b[38;5;{COLOURS[level]}m{SHADES[max(1, level)]}" for level in row.levels)
+def _styled(row: Row, output: Output) -> str:
+    shades = SHADES if output.stdout.is_unicode else ASCII_SHADES
+    if not output.stdout.has_colour:
+        return row.shaded(shades)
+    cells = (f"\x1b[38;5;{COLOURS[level]}m{shades[max(1, level)]}" for level in row.levels)
     return f"{row.margin}{''.join(cells)}\x1b[0m"
 
 
@@ -97,6 +110,7 @@ def _as_json(model: str, tokens: int, used: int, use: ExpertUse) -> dict[str, ob
         "share_in_use": round(use.share_in_use, 4),
         "balance": round(use.balance, 4),
         "published_share_in_use": PUBLISHED_SHARE,
+        "older_share_in_use": OLDER_SHARE,
         "layers": [_layer_as_json(layer) for layer in use.layers],
     }
 

@@ -15,7 +15,7 @@ from hychat.messages import _
 
 if TYPE_CHECKING:
     from hychat.cli.model_info import Fact
-    from hychat.conversion.inspect import Inspection, TensorGroup
+    from hychat.conversion.inspect import Inspection
     from hychat.engine.gguf import GgufHeader
 
 _Model = Annotated[
@@ -32,19 +32,14 @@ _Mirror = Annotated[
 ]
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
 
-_BAR_COLUMNS: Final = 72
-_SHADES: Final = "█▓▒░▚▞▖·"
-_COLOURS: Final = (34, 36, 32, 33, 35, 31, 37, 90)
-"""By group, in the order of `GROUP_NAMES`."""
+_MOST_LETTERS: Final = 100
+_EOT_KEY: Final = "tokenizer.ggml.eot_token_id"
 
 
 def inspect(model: _Model, *, template: _Template = False, mirror: _Mirror = None, as_json: _Json = False) -> None:
     """Look, and print."""
-    from hychat.conversion.inspect import inspect as inspected
-
     output = Output.of_process()
-    with headers_of(model, mirror) as parts:
-        found = inspected(parts)
+    with _looked_at(model, mirror) as found:
         if template:
             if found.header.chat_template is None:
                 raise HychatError(_("{name} has no chat template.").format(name=model))
@@ -56,32 +51,61 @@ def inspect(model: _Model, *, template: _Template = False, mirror: _Mirror = Non
 
 
 @contextmanager
+def _looked_at(name: str, mirror: str | None) -> "Iterator[Inspection]":
+    """A model on this machine, else on the hub; raises as `headers_of`."""
+    from hychat.conversion.inspect import inspect as inspected
+    from hychat.conversion.inspect import inspect_file
+
+    path = _path_here(name)
+    if path is not None:
+        yield inspect_file(path)
+    else:
+        with _remote_headers_of(name, mirror) as parts:
+            yield inspected(parts)
+
+
+@contextmanager
 def headers_of(name: str, mirror: str | None = None) -> "Iterator[tuple[GgufHeader, ...]]":
-    """The headers of a model's parts: of the file on this machine, else of the one on the hub.
+    """The headers of all of a model's parts: of the file on this machine, else of the one on the hub.
 
     Raises:
         ModelNotFound: There is no such file, or model.
         ModelUnusable: It is no GGUF.
         DownloadError: The hub cannot be asked, or has no such file.
     """
-    from hychat.catalogue.find import is_path, locate
-    from hychat.catalogue.hub import hub_endpoint
-    from hychat.catalogue.pulling import wanted
-    from hychat.catalogue.remote_header import remote_headers
-    from hychat.domain.errors import ModelNotFound
     from hychat.engine.gguf import all_parts, read_header
 
+    path = _path_here(name)
+    if path is not None:
+        yield all_parts(read_header(path))
+    else:
+        with _remote_headers_of(name, mirror) as headers:
+            yield headers
+
+
+def _path_here(name: str) -> str | None:
+    """Where a model lies on this machine; None where the hub may have it. Raises as `locate`."""
+    from hychat.catalogue.find import is_path, locate
+    from hychat.domain.errors import ModelNotFound
+
     try:
-        local = locate(name)
+        return locate(name).path
     except ModelNotFound:
         if is_path(name) and not name.startswith("hf:"):
             raise
-        endpoint = hub_endpoint(mirror)
-        found = wanted(name, endpoint)
-        with remote_headers(found.files[: found.part_count], endpoint) as headers:
-            yield headers
-    else:
-        yield all_parts(read_header(local.path))
+        return None
+
+
+@contextmanager
+def _remote_headers_of(name: str, mirror: str | None) -> "Iterator[tuple[GgufHeader, ...]]":
+    from hychat.catalogue.hub import hub_endpoint
+    from hychat.catalogue.pulling import wanted
+    from hychat.catalogue.remote_header import remote_headers
+
+    endpoint = hub_endpoint(mirror)
+    found = wanted(name, endpoint)
+    with remote_headers(found.files[: found.part_count], endpoint) as headers:
+        yield headers
 
 
 def _as_json(name: str, found: "Inspection") -> dict[str, object]:
@@ -91,6 +115,7 @@ def _as_json(name: str, found: "Inspection") -> dict[str, object]:
         "file": Path(header.path).name,
         "gguf_version": header.version,
         "parts": found.parts,
+        "parts_in_all": header.split_count,
         "architecture": header.architecture,
         "name": header.text("general.name"),
         "licence": header.text("general.license"),
@@ -114,7 +139,9 @@ def _as_json(name: str, found: "Inspection") -> dict[str, object]:
             "tokens": header.vocabulary_size,
             "bos": header.token_text(header.bos_token_id),
             "eos": header.token_text(header.eos_token_id),
+            "eot": header.token_text(header.integer(_EOT_KEY)),
         },
+        "sampling": _sampling(found),
         "chat_template_characters": len(header.chat_template or ""),
         "groups": [
             {
@@ -128,58 +155,75 @@ def _as_json(name: str, found: "Inspection") -> dict[str, object]:
             for group in found.groups
         ],
         "loads": not found.refusal,
-        "refusal": found.refusal or None,
+        "refusal": _refusal(found) if found.refusal else None,
+        "hint": found.refusal.hint if found.refusal else None,
+        "corrects_eos": found.corrects_eos,
     }
 
 
 def _tell(name: str, found: "Inspection", output: Output) -> None:
+    from hychat.cli.gguf.picture import draw
     from hychat.cli.model_info import table
 
     output.text(table(_facts(name, found)))
-    output.styled("")
-    columns = min(_BAR_COLUMNS, output.stdout.size().columns if output.stdout.is_terminal else _BAR_COLUMNS)
-    _draw(found, columns, output)
-    for line in _group_rows(found):
-        output.marked(line[0], line[1], sgr=line[2])
+    if found.groups:
+        output.styled("")
+        draw(found.groups, output)
 
 
 def _facts(name: str, found: "Inspection") -> "list[Fact]":
     from hychat.catalogue.download import size
     from hychat.cli.model_info import Fact
 
-    header, tokenizer = found.header, found.header.text("tokenizer.ggml.model")
-    parameters = _count(found.parameters)
-    if found.active_parameters != found.parameters:
-        active = _("{count} of them for each token").format(count=_count(found.active_parameters))
-        parameters = f"{parameters}, {active}"
-    experts = _("{count}, of which each token uses {used}, and {shared} for all").format(
-        count=header.expert_count, used=header.expert_used_count, shared=header.expert_shared_count
-    )
-    special = ", ".join(
-        f"{kind} {header.token_text(token)}"
-        for kind, token in (("BOS", header.bos_token_id), ("EOS", header.eos_token_id))
-        if token is not None
-    )
-    template = header.chat_template
+    header = found.header
+    kv_bytes, template = header.kv_bytes_per_token(), header.chat_template
     length = _("{count} characters; --template prints it").format(count=len(template or ""))
+    parts = _("{count} of {total}").format(count=found.parts, total=header.split_count)
     facts = [
         Fact.of("model", _("model"), name),
-        Fact.of("name", _("name"), header.text("general.name")),
-        Fact.of("architecture", _("architecture"), header.architecture),
-        Fact.of("parameters", _("parameters"), parameters),
-        Fact.of("experts", _("experts"), header.expert_count, experts),
+        Fact.of("name", _("name"), _line(header.text("general.name"))),
+        Fact.of("architecture", _("architecture"), _line(header.architecture)),
+        Fact.of("parameters", _("parameters"), _parameters(found)),
+        Fact.of("experts", _("experts"), header.expert_count, _experts(header)),
         Fact.of("size", _("size"), found.bytes, _size_and_bits(found)),
-        Fact.of("parts", _("files"), found.parts if found.parts > 1 else None),
+        Fact.of("parts", _("files"), header.split_count > 1, parts),
         Fact.of("layers", _("layers"), header.block_count),
         Fact.of("context", _("trained context"), header.context_tokens),
-        Fact.of("kv", _("KV cache per token"), header.kv_bytes_per_token(), size(header.kv_bytes_per_token())),
-        Fact.of("tokenizer", _("tokenizer"), tokenizer, f"{tokenizer} ({header.tokenizer_pre}), {header.vocabulary_size:,}"),
-        Fact.of("tokens", _("special tokens"), special),
+        Fact.of("kv", _("KV cache per token"), kv_bytes, size(kv_bytes)),
+        Fact.of("tokenizer", _("tokenizer"), _tokenizer(header)),
+        Fact.of("tokens", _("special tokens"), _special_tokens(header)),
         Fact.of("template", _("chat template"), template, length),
-        Fact.of("licence", _("licence"), header.text("general.license")),
-        Fact.of("verdict", "hychat", "x", found.refusal or _("loads it")),
-    ]  # fmt: skip
+        Fact.of("sampling", _("sampling advice"), _advice(found)),
+        Fact.of("licence", _("licence"), _line(header.text("general.license"))),
+        Fact.of("verdict", "hychat", _verdict(found)),
+    ]
     return [fact for fact in facts if fact.value]
+
+
+def _line(text: str | None) -> str:
+    """What a file says of itself, on one line: a line break in it is not to look like a row of ours."""
+    from hychat.engine.gguf_cursor import shown
+
+    return text or "" if (text or "").isprintable() and len(text or "") <= _MOST_LETTERS else shown(text or "")
+
+
+def _parameters(found: "Inspection") -> str:
+    from hychat.cli.gguf.picture import count
+
+    if found.active_parameters == found.parameters:
+        return count(found.parameters)
+    active = _("{count} of them for each token").format(count=count(found.active_parameters))
+    return f"{count(found.parameters)}, {active}"
+
+
+def _experts(header: "GgufHeader") -> str:
+    if not header.expert_shared_count:
+        return _("{count}, of which each token uses {used}").format(
+            count=header.expert_count, used=header.expert_used_count
+        )
+    return _("{count}, of which each token uses {used}, and {shared} for all").format(
+        count=header.expert_count, used=header.expert_used_count, shared=header.expert_shared_count
+    )
 
 
 def _size_and_bits(found: "Inspection") -> str:
@@ -189,69 +233,37 @@ def _size_and_bits(found: "Inspection") -> str:
     return f"{size(found.bytes)}, {bits}"
 
 
-def _draw(found: "Inspection", columns: int, output: Output) -> None:
-    """A bar of where the bytes are; groups too small for a column are left out."""
-    ends, done, bar = [], 0, ""
-    for group in found.groups:
-        done += group.bytes
-        ends.append(round(columns * done / max(1, found.bytes)))
-    start = 0
-    for group, end in zip(found.groups, ends, strict=True):
-        run = _shade(group) * (end - start)
-        bar += f"\x1b[{_colour(group)}m{run}\x1b[0m" if output.stdout.has_colour and run else run
-        start = end
-    output.styled(bar)
+def _tokenizer(header: "GgufHeader") -> str:
+    model = _line(header.text("tokenizer.ggml.model"))
+    return f"{model} ({_line(header.tokenizer_pre)}), {header.vocabulary_size:,}" if model else ""
 
 
-def _group_rows(found: "Inspection") -> Iterator[tuple[str, str, str]]:
-    from rich.cells import cell_len
-
-    from hychat.catalogue.download import size
-
-    names = group_names()
-    width = max(cell_len(names[group.name]) for group in found.groups)
-    for group in found.groups:
-        share = f"{100 * group.bytes / max(1, found.bytes):5.1f}%"
-        types = ", ".join(name for name, _bytes in group.types)
-        pad = " " * (width - cell_len(names[group.name]))
-        bits = f"{group.bits_per_weight:5.2f}"
-        text = f" {names[group.name]}{pad} {share} {size(group.bytes):>9} {_count(group.elements):>8} {bits}  {types}"
-        yield _shade(group), text, str(_colour(group))
+def _special_tokens(header: "GgufHeader") -> str:
+    tokens = {"BOS": header.bos_token_id, "EOS": header.eos_token_id, "EOT": header.integer(_EOT_KEY)}
+    return ", ".join(f"{kind} {_line(header.token_text(token))}" for kind, token in tokens.items() if token is not None)
 
 
-def group_names() -> dict[str, str]:
-    """What the groups of tensors are called."""
-    return {
-        "embeddings": _("embeddings, output"),
-        "attention": _("attention"),
-        "feed_forward": _("feed-forward"),
-        "experts": _("experts"),
-        "shared": _("shared experts"),
-        "router": _("router"),
-        "norms": _("norms"),
-        "others": _("others"),
-    }
+def _sampling(found: "Inspection") -> dict[str, float]:
+    """What the model's makers advise, as it stands in the file."""
+    advice = found.header.sampling_defaults
+    values = {name: getattr(advice, name) for name in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _shade(group: "TensorGroup") -> str:
-    return _SHADES[_place(group)]
+def _advice(found: "Inspection") -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in _sampling(found).items())
 
 
-def _colour(group: "TensorGroup") -> int:
-    return _COLOURS[_place(group)]
+def _refusal(found: "Inspection") -> str:
+    """With the file's name, not its path: that of a remote header is no concern of the user's."""
+    path = found.header.path
+    return found.refusal.message.replace(path, Path(path).name) if found.refusal else ""
 
 
-def _place(group: "TensorGroup") -> int:
-    from hychat.conversion.inspect import GROUP_NAMES
-
-    return GROUP_NAMES.index(group.name)
-
-
-def _count(parameters: int) -> str:
-    for unit, size in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
-        if parameters >= size:
-            return f"{parameters / size:.1f} {unit}"
-    return str(parameters)
+def _verdict(found: "Inspection") -> str:
+    if found.refusal:
+        return f"{_refusal(found)} {found.refusal.hint}".strip()
+    return _("loads it, and corrects the token that ends an answer") if found.corrects_eos else _("loads it")
 
 
 app = typer.Typer(name="inspect", rich_markup_mode=None, add_completion=False)

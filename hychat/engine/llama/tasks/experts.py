@@ -3,8 +3,10 @@
 from typing import Any
 
 from hychat.engine.llama import chunks
+from hychat.engine.llama.model import Model
 from hychat.engine.llama.routing import Routing
-from hychat.engine.task_host import Tell
+from hychat.engine.task_host import CannotDo, Tell
+from hychat.messages import _
 
 
 def run(  # noqa: PLR0913 - what a user may say of it
@@ -27,7 +29,7 @@ def run(  # noqa: PLR0913 - what a user may say of it
         CannotDo: The model or the text is not fit for it.
     """
     loaded = chunks.load(model, gpu_layers=gpu_layers)
-    wanted = chunks.cut(loaded, text, chunk_tokens, most=most_chunks)
+    wanted = _cut(loaded, text, chunk_tokens)[:most_chunks]
     routing = Routing(experts)
     reader = chunks.Reader(loaded, chunk_tokens, threads=threads, on_tensor=routing.callback)
     for done, chunk in enumerate(wanted):
@@ -35,4 +37,17 @@ def run(  # noqa: PLR0913 - what a user may say of it
         for piece in chunks.pieces(chunk, 0):  # all logits, else the last layer computes only some rows
             reader.read(piece)
     tell(done=len(wanted), total=len(wanted))
-    return {"tokens": len(wanted) * chunk_tokens, "layers": routing.as_rows()}
+    return {"tokens": sum(map(len, wanted)), "layers": routing.as_rows()}
+
+
+def _cut(model: Model, text: str, chunk_tokens: int) -> list[list[int]]:
+    """The text's tokens in chunks, each with the BOS that the vocabulary asks for; the last one may be shorter.
+
+    Raises:
+        CannotDo: There are none.
+    """
+    tokens = model.tokenize([(text, False)])
+    if not tokens:
+        raise CannotDo(_("There is nothing in the text to read."), _("Give a longer text."))
+    step = chunk_tokens - len(model.with_bos(()))
+    return [model.with_bos(tokens[start : start + step]) for start in range(0, len(tokens), step)]
