@@ -1,6 +1,7 @@
 """The decode loop: what a seed gives, what the KV cache keeps, and how answers end."""
 
 from collections.abc import Iterator
+from math import dist, hypot
 
 import pytest
 from hypothesis import given
@@ -137,13 +138,17 @@ def test_another_chat_leaves_the_cache_of_the_first_alone(desk: Desk) -> None:
     assert desk.tokens(second)[1] >= desk.tokens(first)[0]
 
 
-def test_what_was_shared_gives_the_answer_that_reading_gives(starter_model: Model, desk: Desk) -> None:
+def test_what_was_shared_gives_the_logits_that_reading_gives(starter_model: Model, desk: Desk) -> None:
+    """Nearly: llama.cpp rounds otherwise in batches of other sizes. Another question's are ten times as far away."""
+    first_token = GREEDY._replace(max_tokens=1)
     italy = chatml("What is the capital of Italy?", system=LONG_SYSTEM)
     desk.answer(chatml("What is the capital of France?", system=LONG_SYSTEM), GREEDY)
-    shared = desk.ask(italy, GREEDY)
+    shared = desk.ask(italy, first_token)
     desk.work()
+    alone = Desk(starter_model)
+    alone.answer(italy, first_token)
     assert desk.tokens(shared)[1] > 0
-    assert desk.text(shared) == Desk(starter_model).answer(italy, GREEDY)
+    assert dist(desk.logits(), alone.logits()) < 0.04 * hypot(*alone.logits())
 
 
 def test_an_answer_without_text_is_not_remembered(desk: Desk) -> None:

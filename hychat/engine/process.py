@@ -233,14 +233,17 @@ class EngineProcess:
             return ExpertUse.of(self._expect(child, child.next_reply(inbox), wire.Routed).layers)
 
     def places(self) -> dict[str, dict[str, int]]:
-        """Bytes that llama.cpp says it took, by memory (`CPU`, `CUDA0`) and use (model, KV, compute, output)."""
+        """Bytes that llama.cpp says it took, by memory (`CPU`, `CUDA0`), in the order of names, and use (model, KV, compute, output).
+
+        llama.cpp tells them in no order that would stay the same.
+        """
         child = self._child
         if child is None or self._loaded is None or not child.is_alive:
             return {}
         with child.request() as (number, inbox):
             child.send(wire.Describe(number))
             reply = child.next_reply(inbox)
-            return json.loads(reply.facts["buffers"]) if isinstance(reply, wire.Described) else {}
+            return dict(sorted(json.loads(reply.facts["buffers"]).items())) if isinstance(reply, wire.Described) else {}
 
     def _load_in_child(
         self, child: Child, verdict: AuditVerdict, made: LoadPlan, builder: PromptBuilder, cancel: CancelToken

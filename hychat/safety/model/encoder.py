@@ -54,8 +54,7 @@ class Encoder:
 
     def _word_rows(self, numbers: npt.NDArray[np.intp]) -> Floats:
         """Each block holds 32 weights: the low halves of its bytes, then the high halves, and one scale."""
-        nibbles = self._words[numbers].astype(np.uint8)
-        weights = np.concatenate([nibbles & 15, nibbles >> 4], axis=-1).astype(np.float32) - np.float32(8)
+        weights = _from_halves(self._words[numbers]).astype(np.float32) - np.float32(8)
         weights *= self._word_scales[numbers].astype(np.float32)[..., None]
         return weights.reshape(len(numbers), -1)
 
@@ -89,13 +88,13 @@ class Matrix:
 
     def __init__(self, arrays: Arrays, name: str) -> None:
         """`arrays` as `hychat.safety.training.quantize` makes them."""
-        nibbles, factors = arrays[f"{name}.w"], arrays[f"{name}.factors"]
+        nibbles, factors = arrays[f"{name}.w"], _from_halves(arrays[f"{name}.factors"])
         blocks, half, outputs = nibbles.shape
         weights = np.empty((blocks, 2 * half, outputs), dtype=np.int8)
         np.bitwise_and(nibbles, 15, out=weights[:, :half], casting="unsafe")
         np.right_shift(nibbles, 4, out=weights[:, half:], casting="unsafe")
         weights -= 8
-        weights *= factors[:, None].astype(np.int8)
+        weights *= factors[:, None].view(np.int8)
         self._weights = weights.reshape(-1, outputs)
         self._scale = _floats(arrays[f"{name}.scale"])
         self._bias = _floats(arrays[f"{name}.b"])
@@ -106,6 +105,12 @@ class Matrix:
         y *= self._scale
         y += self._bias
         return y
+
+
+def _from_halves(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Of bytes the low halves, then the high ones, along the last axis."""
+    numbers = array.astype(np.uint8, copy=False)
+    return np.concatenate([numbers & 15, numbers >> 4], axis=-1)
 
 
 def _floats(array: npt.NDArray[np.generic]) -> Floats:

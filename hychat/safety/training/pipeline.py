@@ -39,12 +39,12 @@ class Recipe:
     seed: int = 0
     """Of the first stage."""
     runs: Mapping[str, Sequence[tuple[int, int]]] = field(
-        default_factory=lambda: {"en": ((0, 2), (1, 1)), "zh": ((0, 1),)}
+        default_factory=lambda: {"en": ((0, 1), (1, 1)), "zh": ((0, 1),)}
     )
     """Seed and epochs of each fine-tuning; the weights of an encoder are the mean of its runs'."""
-    n_layers: Mapping[str, int] = field(default_factory=lambda: {"en": 6, "zh": 4})
+    n_layers: Mapping[str, int] = field(default_factory=lambda: {"en": 6, "zh": 5})
     """Of each base, the lower ones."""
-    n_pieces: Mapping[str, int] = field(default_factory=lambda: {"en": 10000, "zh": 9000})
+    n_pieces: Mapping[str, int] = field(default_factory=lambda: {"en": 8800, "zh": 7300})
     n_threads: int = 2
     grey_share: Mapping[str, float] = field(default_factory=lambda: {"prompt": 0.4, "response": 0.12})
     """Of ordinary harmless texts: left to the encoder. Less of the replies, which are judged sentence by sentence."""

@@ -15,7 +15,7 @@ _LARGEST_FACTOR: Final = 15
 def matrix(name: str, weight: Floats, bias: Floats) -> Arrays:
     """A matrix of outputs by inputs, stored as inputs by outputs: for each output a scale, for each 32 inputs of it a factor.
 
-    A weight is its number, from -8 to 7, times the factor times the scale.
+    A weight is its number, from -8 to 7, times the factor times the scale. The factors of two outputs share a byte.
     """
     outputs, inputs = weight.shape
     blocks = weight.reshape(outputs, inputs // BLOCK_WEIGHTS, BLOCK_WEIGHTS)
@@ -23,11 +23,10 @@ def matrix(name: str, weight: Floats, bias: Floats) -> Arrays:
     scale = steps.max(-1) / _LARGEST_FACTOR
     factors = np.clip(np.rint(steps / scale[:, None]), 1, _LARGEST_FACTOR)
     numbers = np.clip(np.rint(blocks / (factors * scale[:, None])[..., None]), -8, 7)
-    unsigned = (numbers + 8).astype(np.uint8).transpose(1, 2, 0)
-    half = BLOCK_WEIGHTS // 2
+    unsigned = (numbers + 8).astype(np.uint8).transpose(1, 0, 2)
     return {
-        f"{name}.w": unsigned[:, :half] | (unsigned[:, half:] << 4),
-        f"{name}.factors": factors.T.astype(np.uint8),
+        f"{name}.w": _in_halves(unsigned).transpose(0, 2, 1),
+        f"{name}.factors": _in_halves(factors.T.astype(np.uint8)),
         f"{name}.scale": scale.astype(np.float32),
         f"{name}.b": bias,
     }
@@ -40,5 +39,10 @@ def words(rows: Floats) -> Arrays:
     scale = (largest / -8).astype(np.float16)
     step = np.where(scale == 0, 1, scale).astype(np.float32)
     numbers = np.clip(np.rint(blocks / step) + 8, 0, 15).astype(np.uint8)
-    half = BLOCK_WEIGHTS // 2
-    return {"words": numbers[..., :half] | (numbers[..., half:] << 4), "word_scales": scale[..., 0]}
+    return {"words": _in_halves(numbers), "word_scales": scale[..., 0]}
+
+
+def _in_halves(numbers: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Numbers below 16, two to a byte: of the last axis the first half low, the second high."""
+    half = numbers.shape[-1] // 2
+    return numbers[..., :half] | (numbers[..., half:] << 4)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,32 +53,36 @@ class Row:
     is_noisy: bool
 
     @property
+    def number(self) -> int:
+        """The CRC-32 of its text."""
+        return zlib.crc32(self.text.encode())
+
+    @property
     def is_held_out(self) -> bool:
         """Whether it only sets thresholds."""
-        return not self.is_harmful and self.source in HELD_OUT and zlib.crc32(self.text.encode()) % _HELD_OUT_OF == 0
+        return not self.is_harmful and self.source in HELD_OUT and self.number % _HELD_OUT_OF == 0
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """All rows of all sources of a folder, each text once."""
-    return _distinct(row for path in sorted(folder.glob("*.jsonl.gz")) for row in _read(path))
+    """All rows of all sources of a folder, each text once, but for those that ask for harm and are called harmless there."""
+    mislabelled = {int(line) for line in _own_lines("mislabelled.txt")}
+    rows = _distinct(row for path in sorted(folder.glob("*.jsonl.gz")) for row in _read(path))
+    return [row for row in rows if row.is_harmful or row.number not in mislabelled]
 
 
 def own_rows() -> list[Row]:
     """The rows written by hand: prompts by language and label, a category before the harmful ones, and replies."""
-    folder = files("hychat.safety.training").joinpath("own")
-    rows = [json.loads(line) for line in _lines(folder, "replies.jsonl")]
+    rows = [json.loads(line) for line in _own_lines("replies.jsonl")]
     for language in ("en", "zh"):
-        for line in _lines(folder, f"{language}_harmful.txt"):
+        for line in _own_lines(f"{language}_harmful.txt"):
             category, text = line.split("\t", 1)
             rows.append({"text": text, "label": "unsafe", "category": category, "lang": language})
-        rows += [
-            {"text": line, "label": "safe", "lang": language} for line in _lines(folder, f"{language}_harmless.txt")
-        ]
+        rows += [{"text": line, "label": "safe", "lang": language} for line in _own_lines(f"{language}_harmless.txt")]
     return _distinct(_row({"source": OWN, "kind": "response" if "prompt" in row else "prompt", **row}) for row in rows)
 
 
-def _lines(folder: Traversable, name: str) -> list[str]:
-    return folder.joinpath(name).read_text(encoding="utf-8").splitlines()
+def _own_lines(name: str) -> list[str]:
+    return files("hychat.safety.training").joinpath("own", name).read_text(encoding="utf-8").splitlines()
 
 
 def _distinct(rows: Iterable[Row]) -> list[Row]:
