@@ -233,9 +233,9 @@ class EngineProcess:
             return ExpertUse.of(self._expect(child, child.next_reply(inbox), wire.Routed).layers)
 
     def places(self) -> dict[str, dict[str, int]]:
-        """Bytes that llama.cpp says it took, by memory (`CPU`, `CUDA0`), in the order of names, and use (model, KV, compute, output).
+        """Bytes that llama.cpp says it took, by memory (`CPU`, `CUDA0`) and use (model, KV, compute, output).
 
-        llama.cpp tells them in no order that would stay the same.
+        In the order of the names: llama.cpp tells them in no order that stays the same.
         """
         child = self._child
         if child is None or self._loaded is None or not child.is_alive:

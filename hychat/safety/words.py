@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 from hychat.domain.errors import ConfigError
@@ -151,7 +152,7 @@ class _Phrases:
         """Chinese ones that are long enough to be found in pinyin too."""
         found = [*entries]
         for entry, skeleton in zip(found, _skeletons(entry.phrase for entry in found), strict=True):
-            tokens = _TOKEN.findall(skeleton)
+            tokens = [*map(intern, _TOKEN.findall(skeleton))]  # each word stands in memory once
             _add(self._tree, tokens, entry)
             if not skeleton.isascii():
                 if len(tokens) == len(skeleton) and len(entry.phrase) >= _FEWEST_HAN:

@@ -21,15 +21,14 @@ _GELU: Final = np.float32(0.7978845608028654)
 class Encoder:
     """Numbers of pieces in, logits out."""
 
-    def __init__(self, arrays: Arrays) -> None:
-        """`arrays` as the trainer writes them, see `hychat.safety.training.export`."""
-        self._words = arrays["words"]
-        self._word_scales = arrays["word_scales"]
-        self._positions = _floats(arrays["positions"])
-        self._kinds = _floats(arrays["kinds"])
-        self._norm = _floats(arrays["norm.w"]), _floats(arrays["norm.b"])
-        self._layers = [_Layer(arrays, f"layers.{i}") for i in range(len(arrays["layers"]))]
-        self._head = _floats(arrays["head.w"]).T, _floats(arrays["head.b"])
+    def __init__(self, arrays: Arrays, language: str) -> None:
+        """`arrays` as the trainer writes them, see `hychat.safety.training.export`; each is asked for once, as it is needed."""
+        self._words = arrays[f"{language}.words"]
+        self._word_scales = arrays[f"{language}.word_scales"]
+        self._positions, self._kinds = (_floats(arrays[f"{language}.{name}"]) for name in ("positions", "kinds"))
+        self._norm = _floats_of(arrays, f"{language}.norm")
+        self._layers = [_Layer(arrays, f"{language}.layers.{i}") for i in range(len(arrays[f"{language}.layers"]))]
+        self._head = _floats_of(arrays, f"{language}.head")
 
     def logits(self, texts: Sequence[tuple[Sequence[int], int]]) -> Floats:
         """A row of logits for each text: its pieces, and where the reply begins in them (0: all of it is judged)."""
@@ -50,7 +49,7 @@ class Encoder:
             for (first, last), (_pieces, reply_at) in zip(spans, texts, strict=True)
         ]
         weight, bias = self._head
-        return np.asarray(np.stack(pooled) @ weight + bias, dtype=np.float32)
+        return np.asarray(np.stack(pooled) @ weight.T + bias, dtype=np.float32)
 
     def _word_rows(self, numbers: npt.NDArray[np.intp]) -> Floats:
         """Each block holds 32 weights: the low halves of its bytes, then the high halves, and one scale."""
@@ -64,9 +63,7 @@ class _Layer:
         self._qkv, self._ao, self._fi, self._fo = (
             Matrix(arrays, f"{name}.{part}") for part in ("qkv", "ao", "fi", "fo")
         )
-        self._aln, self._oln = (
-            (_floats(arrays[f"{name}.{part}.w"]), _floats(arrays[f"{name}.{part}.b"])) for part in ("aln", "oln")
-        )
+        self._aln, self._oln = (_floats_of(arrays, f"{name}.{part}") for part in ("aln", "oln"))
 
     def __call__(self, x: Floats, spans: Sequence[tuple[int, int]]) -> Floats:
         qkv = self._qkv(x).reshape(len(x), 3, HEADS, -1).transpose(1, 2, 0, 3)
@@ -111,6 +108,11 @@ def _from_halves(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """Of bytes the low halves, then the high ones, along the last axis."""
     numbers = array.astype(np.uint8, copy=False)
     return np.concatenate([numbers & 15, numbers >> 4], axis=-1)
+
+
+def _floats_of(arrays: Arrays, name: str) -> tuple[Floats, Floats]:
+    """Weight and bias."""
+    return _floats(arrays[f"{name}.w"]), _floats(arrays[f"{name}.b"])
 
 
 def _floats(array: npt.NDArray[np.generic]) -> Floats:

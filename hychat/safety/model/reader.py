@@ -21,13 +21,12 @@ class Reader:
 
     def __init__(self, arrays: Arrays, language: str) -> None:
         """`arrays` as `hychat.safety.training.export` makes them."""
-        own = {name.partition(".")[2]: arrays[name] for name in arrays if name.startswith(f"{language}.")}
-        words = own["pieces"].tobytes().decode().split("\n")
-        scores = own.get("piece_scores")
+        words = arrays[f"{language}.pieces"].tobytes().decode().split("\n")
+        scores = f"{language}.piece_scores"
         self.pieces: Pieces = (
-            WordPieces(words) if scores is None else UnigramPieces(words, scores.astype(float).tolist())
+            UnigramPieces(words, arrays[scores].astype(float).tolist()) if scores in arrays else WordPieces(words)
         )
-        self._encoder = Encoder(own)
+        self._encoder = Encoder(arrays, language)
 
     def logits(self, inputs: Sequence[Input]) -> list[list[float]]:
         """Of each input, a few of like length at a time so that they stay in the cache."""
