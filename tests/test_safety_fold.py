@@ -23,6 +23,8 @@ DISGUISED = {
     "b u y  a  b o a t": "buy a boat",
     "b - u - y": "buy",
     "b*oat": "boat",
+    "p*ison a w#ap%n": "poison a weapon",
+    "f**k": "fuck",
     "boooooat": "boat",
     "don't": "dont",
     "製造": "制造",
@@ -41,6 +43,8 @@ UNTOUCHED = (
     "你好,世界。我们走吧。",
     "ありがとうございます",
     "i am a man",
+    "printf %s%x",
+    "*kind* and **bold** words",
 )
 
 
@@ -113,6 +117,8 @@ def test_an_empty_span_is_empty(before: str, after: str) -> None:
         "'",
         "a'b",
         "1a!",
+        "k*",
+        "k*l ",
     ],
 )
 def test_half_a_million_characters_are_read_soon_enough(unit: str) -> None:

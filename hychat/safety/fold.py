@@ -21,6 +21,10 @@ _FEWEST_LETTERS: Final = 2
 _SIGN: Final = r"[.\-_*/|~+,'^\n]"
 _SIGNS: Final = re.compile(rf"{_SIGN}+")
 _TOKEN: Final = re.compile(r"[a-z0-9@$!]+")
+_MASKS: Final = frozenset("*#%")
+_MASKED: Final = re.compile(r"(?<![a-z0-9*#%])[a-z][a-z*#%]+[a-z](?![a-z0-9*#%])")
+_LEAST_SEEN: Final = 0.5
+"""Of a masked word's letters."""
 _INSERTABLE: Final = frozenset("*^~`")
 _APOSTROPHES: Final = frozenset("'’")
 _APOSTROPHE: Final = re.compile(r"(?<=[a-z])['’](?=[a-z])")
@@ -139,8 +143,8 @@ def fold(text: str) -> Folded:
     """The text as both layers read it: lower case, Simplified Chinese, and what hides words from a reader undone.
 
     Undone are compatibility forms (NFKC), zero-width and combining marks, letters of other scripts inside Latin words,
-    letters spaced or dotted apart, stars inside words, digits for letters, stretched letters, and signs between Chinese
-    characters. Normal words stay apart.
+    letters spaced or dotted apart, stars inside words and in the place of letters, digits for letters, stretched letters, and
+    signs between Chinese characters. Normal words stay apart.
     """
     folded = Folded(text, range(len(text)), range(1, len(text) + 1))
     if text.isascii():
@@ -149,6 +153,7 @@ def fold(text: str) -> Folded:
         folded = folded.changed(lambda text: text.translate(_PLAIN))
         folded = folded.edited(_ligatures(folded.text))
         folded = folded.without(found.span() for found in _UNSEEN_RUN.finditer(folded.text))
+    folded = folded.replaced(_unmasked(folded.text))
     for hidden in (_drawn_out, _dotted_apart, _spaced_apart, _inside_words, _between_han):
         folded = folded.without(hidden(folded.text))
     folded = folded.replaced(_as_latin(folded.text))
@@ -206,6 +211,20 @@ def _as_latin(text: str) -> Iterator[Edit]:
         word = found[0]
         if not word.isascii() and _HAS_LATIN.search(word) and not lookalikes.keys().isdisjoint(word):
             yield found.start(), found.end(), "".join(lookalikes.get(letter, letter) for letter in word)
+
+
+def _unmasked(text: str) -> Iterator[Edit]:
+    """Words that people write with signs for some letters, as in `k*ll`; half of a word's letters must be there."""
+    if _MASKS.isdisjoint(text):
+        return
+    for found in _MASKED.finditer(text):
+        word = found[0]
+        n_masks = sum(map(word.count, _MASKS))
+        if 0 < n_masks <= _LEAST_SEEN * len(word):
+            for known in _masked_words().get((word[0], word[-1], len(word)), ()):
+                if all(letter == sign or sign in _MASKS for letter, sign in zip(known, word, strict=True)):
+                    yield *found.span(), known
+                    break
 
 
 def _drawn_out(text: str) -> Iterator[tuple[int, int]]:
@@ -298,6 +317,15 @@ def _latin_lookalikes() -> Mapping[str, str]:
 
 def _is_latin(letter: str) -> bool:
     return len(letter) == 1 and not letter.isascii() and unicodedata.name(letter, "").startswith("LATIN ")
+
+
+@lru_cache(maxsize=1)
+def _masked_words() -> Mapping[tuple[str, str, int], Sequence[str]]:
+    """Words that are often masked, by first and last letter and length."""
+    words: dict[tuple[str, str, int], list[str]] = {}
+    for word in files("hychat.safety").joinpath("tables", "masked.txt").read_text(encoding="utf-8").split():
+        words.setdefault((word[0], word[-1], len(word)), []).append(word)
+    return words
 
 
 def _table(name: str) -> tuple[str, str]:
