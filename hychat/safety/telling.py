@@ -55,6 +55,14 @@ def blocked_text(verdict: SafetyVerdict) -> str:
     return _("The safety filter did not send this: {category}.").format(category=category_name(verdict.category))
 
 
+def blocked_hint(verdict: SafetyVerdict) -> str:
+    """Which part of the filter found what, and where to read on."""
+    found = _("Found by: {layer}.").format(layer=_layer_name(verdict))
+    if verdict.reason:
+        found += "\n" + _("What was found: “{text}”").format(text=verdict.reason)
+    return found + "\n" + _("More: /why in the chat. To switch the filter: /safety, or --safety.")
+
+
 def event_text(verdict: SafetyVerdict) -> str:
     """What is told beside the chat."""
     name = category_name(verdict.category)

@@ -8,7 +8,6 @@ from hychat.domain.errors import Blocked, Interrupted
 from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent
 from hychat.domain.message import FilePart, ImagePart, Message, TextPart
 from hychat.domain.safety import SafetyAction, SafetyVerdict
-from hychat.messages import _
 
 if TYPE_CHECKING:
     from hychat.safety.guard import Guard
@@ -49,12 +48,9 @@ def told(verdict: SafetyVerdict) -> Generator[TurnEvent, None, SafetyVerdict]:
     if verdict.action in {SafetyAction.WARN, SafetyAction.BLOCK} or is_noted:
         yield SafetyEvent(verdict)
     if verdict.action is SafetyAction.BLOCK:
-        from hychat.safety.telling import blocked_text
+        from hychat.safety.telling import blocked_hint, blocked_text
 
-        raise Blocked(
-            blocked_text(verdict),
-            hint=_("What was found: /why, or hychat safety check. To switch the filter: /safety, or --safety."),
-        )
+        raise Blocked(blocked_text(verdict), hint=blocked_hint(verdict))
     return verdict
 
 
