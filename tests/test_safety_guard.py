@@ -37,7 +37,7 @@ class Judge:
     def __init__(self, harm: float | None) -> None:
         self._opinion = None if harm is None else Opinion(harm)
 
-    def prompts(self, folded: Sequence[str]) -> list[Opinion | None]:
+    def prompts(self, folded: Sequence[str], benign_fpr: float) -> list[Opinion | None]:  # noqa: ARG002 - the protocol's
         return [self._opinion for _text in folded]
 
     def reply(self, prompt: str, reply: str) -> Opinion | None:  # noqa: ARG002 - the protocol's
@@ -108,11 +108,11 @@ def test_what_was_shown_of_a_reply_is_not_held_against_what_follows() -> None:
 class Shy:
     """Finds every text harmful that speaks of boats."""
 
-    def prompts(self, folded: Sequence[str]) -> list[Opinion]:
+    def prompts(self, folded: Sequence[str], benign_fpr: float) -> list[Opinion]:  # noqa: ARG002 - the protocol's
         return [Opinion(1.0 if "boat" in text else 0.0) for text in folded]
 
     def reply(self, prompt: str, reply: str) -> Opinion:  # noqa: ARG002 - the protocol's
-        return self.prompts([reply])[0]
+        return self.prompts([reply], 0.02)[0]
 
     def threshold(self, kind: str, language: str, benign_fpr: float) -> float:  # noqa: ARG002 - the protocol's
         return 0.5
@@ -189,7 +189,7 @@ def test_a_phrase_of_an_answer_is_found_across_what_was_shown() -> None:
 class Worried(Judge):
     """Finds self-harm."""
 
-    def prompts(self, folded: Sequence[str]) -> list[Opinion | None]:
+    def prompts(self, folded: Sequence[str], benign_fpr: float) -> list[Opinion | None]:  # noqa: ARG002 - the protocol's
         return [Opinion(1.0, "self-harm") for _text in folded]
 
 

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from array import array
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,10 +11,12 @@ import pytest
 
 from hychat.safety.fold import fold
 from hychat.safety.model import Classifier, Kind, Language
-from hychat.safety.model.inputs import language_of, pair_input, windows
-from hychat.safety.model.net import FACTS, WEIGHTS
+from hychat.safety.model.features import BITS
+from hychat.safety.model.inputs import Input, language_of, pair_input, prompt_input, windows
+from hychat.safety.model.net import FACTS, WEIGHTS, Net
 from hychat.safety.model.pieces import END, FIRST_PIECE, START, UNKNOWN, Pieces, UnigramPieces, WordPieces
-from hychat.safety.model.reader import ENCODERS
+from hychat.safety.model.reader import ENCODERS, read
+from hychat.safety.model.stages import Stages
 
 MEGABYTE = 1_000_000
 ORDINARY = (
@@ -72,7 +76,7 @@ def test_text_in_other_scripts_is_not_judged(classifier: Classifier, text: str) 
 
 def test_many_at_once_are_judged_like_each_alone(classifier: Classifier) -> None:
     texts = [fold(text).text for text in (*HARMFUL, *ORDINARY, "привет")]
-    for one, among in zip((classifier.prompt(text) for text in texts), classifier.prompts(texts), strict=True):
+    for one, among in zip((classifier.prompt(text) for text in texts), classifier.prompts(texts, 0.05), strict=True):
         assert (one is None) == (among is None)
         if one and among:
             assert (one.category, one.language, one.stage) == (among.category, among.language, among.stage)
@@ -180,3 +184,55 @@ def test_a_word_without_pieces_is_unknown_as_a_whole() -> None:
     pieces = WordPieces(["boat"])
     assert pieces.numbers("boatq boat", 9) == [UNKNOWN, FIRST_PIECE]
     assert pieces.numbers("b" * 100_000, 9) == [UNKNOWN]
+
+
+class Counted:
+    """An encoder that finds all harmful, but for what it is told to settle; it counts what it was asked."""
+
+    pieces = WordPieces(["boat"])
+
+    def __init__(self) -> None:
+        self.floors: list[float] = []
+
+    def logits(self, inputs: Sequence[Input], floors: Sequence[float] = ()) -> list[list[float] | None]:
+        assert len(inputs) == len(floors)
+        self.floors += floors
+        return [None if floor > 0 else [9.0, 9.0, 1.0, 0.0] for floor in floors]
+
+
+def staged(reader: Counted, probed_below: float) -> Stages:
+    facts = {
+        "linear": {"prompt": {"scale": 0.0, "bias": 1.0}},
+        "linear_share": {"en": 0.5},
+        "settled_below": {"prompt": {"en": {"0.02": 2.0, "0.05": 0.0}}},
+        "probed_below": {"en": {"0.02": probed_below, "0.05": probed_below}},
+        "thresholds": {"prompt": {"en": {"0.05": 0.4}}},
+        "categories": ["fraud", "other"],
+    }
+    return Stages(Net(facts, {"prompt": array("b", bytes(1 << BITS))}), lambda _language: reader)
+
+
+def test_more_is_settled_early_where_less_is_acted_at() -> None:
+    reader = Counted()
+    stages = staged(reader, probed_below=-9.0)
+    (soon,), (late,) = stages.prompts(["how to row a boat"], 0.02), stages.prompts(["how to row a boat"], 0.05)
+    assert soon is not None
+    assert late is not None
+    assert (soon.stage, late.stage) == ("net", "encoder")
+    assert reader.floors == [-9.5]  # the first stage says 1.0, and half of it counts
+
+
+def test_what_the_probe_settles_stays_below_all_thresholds() -> None:
+    (score,) = staged(Counted(), probed_below=9.0).prompts(["how to row a boat"], 0.05)
+    assert score is not None
+    assert score.stage == "encoder"
+    assert score.harm < 0.4
+
+
+def test_the_encoder_goes_on_with_those_that_the_probe_leaves_open() -> None:
+    reader = read(Path(str(files("hychat.safety.model"))), "en")
+    inputs = [prompt_input(reader.pieces, text) for text in ORDINARY[:3]]
+    whole, (first, second, third) = reader.logits(inputs), reader.logits(inputs, [-1e9, 1e9, -1e9])
+    assert second is None
+    assert first == pytest.approx(whole[0], abs=1e-4)
+    assert third == pytest.approx(whole[2], abs=1e-4)

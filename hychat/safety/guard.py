@@ -68,8 +68,8 @@ class Opinion(Protocol):
 class Judge(Protocol):
     """A semantic model of harm; it gets folded texts, and says nothing of what it cannot read."""
 
-    def prompts(self, folded: Sequence[str]) -> Sequence[Opinion | None]:
-        """Of what users ask."""
+    def prompts(self, folded: Sequence[str], benign_fpr: float) -> Sequence[Opinion | None]:
+        """Of what users ask. What lies below the threshold of this share of harmless texts need only be known to do so."""
         ...
 
     def reply(self, prompt: str, reply: str) -> Opinion | None:
@@ -172,7 +172,8 @@ class Guard:
         if judge is not None:
             left = [words.without_allowed(texts[n], folded[n]) for n in rest]
             opinions = judge.prompts(
-                [folded[n].text if t is texts[n] else fold(t).text for n, t in zip(rest, left, strict=True)]
+                [folded[n].text if t is texts[n] else fold(t).text for n, t in zip(rest, left, strict=True)],
+                max(WARNED_FPR, BLOCKED_FPR[self.level]),
             )
             for number, opinion in zip(rest, opinions, strict=True):
                 found = self._weighed("prompt", opinion, judge)
@@ -254,7 +255,7 @@ def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
     step = max(1, ceil(len(ends) / _MOST_PARTS))
     edges = [0, *sorted({*ends[step - 1 :: step], len(text)})]
     spans = [*pairwise(edges)]
-    opinions = judge.prompts([fold(text[slice(*span)]).text for span in spans])
+    opinions = judge.prompts([fold(text[slice(*span)]).text for span in spans], WARNED_FPR)
     harms = [(opinion.harm, span) for span, opinion in zip(spans, opinions, strict=True) if opinion]
     _harm, span = max(harms, default=(0.0, (0, len(text))))
     excerpt = shorten(text[slice(*span)], _EXCERPT_CHARACTERS, placeholder=" …")

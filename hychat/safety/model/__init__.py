@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Language = Literal["en", "zh"]
 _BLAS_THREADS: Final = "OPENBLAS_NUM_THREADS"
 Kind = Literal["prompt", "response"]
+Stage = Literal["net", "encoder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Score:
     category: str
     """The likeliest kind of harm if it is harmful: violence, weapons, ... , other."""
     language: Language
-    stage: Literal["net", "encoder"]
+    stage: Stage
     """Which model settled it."""
 
 
@@ -67,9 +68,9 @@ class Classifier:
         """How harmful a prompt is; None where it is in no script the models know."""
         return self._stages.prompts([folded])[0]
 
-    def prompts(self, folded: Sequence[str]) -> list[Score | None]:
-        """Many at once, which is faster than one by one."""
-        return self._stages.prompts(folded)
+    def prompts(self, folded: Sequence[str], benign_fpr: float) -> list[Score | None]:
+        """Many at once, which is faster than one by one; for one who acts from the threshold of this share on."""
+        return self._stages.prompts(folded, benign_fpr)
 
     def reply(self, prompt: str, reply: str) -> Score | None:
         """How harmful a reply is, given what it answers (which may be empty)."""

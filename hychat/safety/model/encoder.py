@@ -10,9 +10,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from hychat.safety.model.inputs import Input
+
 Floats = npt.NDArray[np.float32]
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 HEADS: Final = 12
+PROBED_LAYERS: Final = 2
+"""After these a text may be settled."""
 _EPSILON: Final = np.float32(1e-12)
 _GELU: Final = np.float32(0.7978845608028654)
 """The root of 2 / pi, of the tanh form."""
@@ -29,9 +33,45 @@ class Encoder:
         self._norm = _floats_of(arrays, f"{language}.norm")
         self._layers = [_Layer(arrays, f"{language}.layers.{i}") for i in range(len(arrays[f"{language}.layers"]))]
         self._head = _floats_of(arrays, f"{language}.head")
+        self._probe = _floats_of(arrays, f"{language}.probe")
 
-    def logits(self, texts: Sequence[tuple[Sequence[int], int]]) -> Floats:
-        """A row of logits for each text: its pieces, and where the reply begins in them (0: all of it is judged)."""
+    def logits(self, texts: Sequence[Input], floors: Sequence[float] = ()) -> list[Floats | None]:
+        """A row of logits for each text: its pieces, and where the reply begins in them (0: all of it is judged).
+
+        With `floors`, one a text, a text whose probe stays below its own goes no further, and has no row.
+        """
+        x, spans = self._begun(texts)
+        left = [*range(len(texts))]
+        for depth, layer in enumerate(self._layers):
+            if depth == PROBED_LAYERS and floors:
+                probes = self.probes(self._pooled(x, spans, texts))
+                left = [number for number in left if probes[number] >= floors[number]]
+                if not left:
+                    break
+                x, spans = _only(x, [spans[number] for number in left])
+            x = layer(x, spans)
+        found: list[Floats | None] = [None] * len(texts)
+        if left:
+            weight, bias = self._head
+            rows = self._pooled(x, spans, [texts[number] for number in left]) @ weight.T + bias
+            for number, row in zip(left, rows, strict=True):
+                found[number] = row
+        return found
+
+    def begun(self, texts: Sequence[Input]) -> Floats:
+        """What the probe sees of each text, after the first layers."""
+        x, spans = self._begun(texts)
+        for layer in self._layers[:PROBED_LAYERS]:
+            x = layer(x, spans)
+        return self._pooled(x, spans, texts)
+
+    def probes(self, pooled: Floats) -> Floats:
+        """A guess at the prompt's harm, as a logit, from what is seen after the first layers."""
+        weight, bias = self._probe
+        return np.asarray(pooled @ weight + bias, dtype=np.float32)
+
+    def _begun(self, texts: Sequence[Input]) -> tuple[Floats, list[tuple[int, int]]]:
+        """The texts laid end to end, and where each lies."""
         numbers = np.concatenate([np.asarray(pieces, dtype=np.intp) for pieces, _at in texts])
         ends = np.cumsum([len(pieces) for pieces, _at in texts])
         spans = [(int(end) - len(pieces), int(end)) for (pieces, _at), end in zip(texts, ends, strict=True)]
@@ -41,15 +81,17 @@ class Encoder:
             cut = first + reply_at if reply_at else last
             x[first:cut] += self._kinds[0]
             x[cut:last] += self._kinds[1]
-        x = _normed(x, *self._norm)
-        for layer in self._layers:
-            x = layer(x, spans)
-        pooled = [
-            np.concatenate([x[first], x[first + reply_at : last].mean(0)])
-            for (first, last), (_pieces, reply_at) in zip(spans, texts, strict=True)
-        ]
-        weight, bias = self._head
-        return np.asarray(np.stack(pooled) @ weight.T + bias, dtype=np.float32)
+        return _normed(x, *self._norm), spans
+
+    @staticmethod
+    def _pooled(x: Floats, spans: Sequence[tuple[int, int]], texts: Sequence[Input]) -> Floats:
+        """Of each text the first piece, and the mean of what is judged."""
+        return np.stack(
+            [
+                np.concatenate([x[first], x[first + reply_at : last].mean(0)])
+                for (first, last), (_pieces, reply_at) in zip(spans, texts, strict=True)
+            ]
+        )
 
     def _word_rows(self, numbers: npt.NDArray[np.intp]) -> Floats:
         """Each block holds 32 weights: the low halves of its bytes, then the high halves, and one scale."""
@@ -102,6 +144,12 @@ class Matrix:
         y *= self._scale
         y += self._bias
         return y
+
+
+def _only(x: Floats, spans: Sequence[tuple[int, int]]) -> tuple[Floats, list[tuple[int, int]]]:
+    """Some of the texts, end to end again."""
+    ends = np.cumsum([last - first for first, last in spans]).tolist()
+    return np.concatenate([x[slice(*span)] for span in spans]), [*zip([0, *ends], ends, strict=False)]
 
 
 def _from_halves(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

@@ -45,6 +45,10 @@ class Net:
         """The harm that such a share of harmless texts exceeds, as measured when the weights were made."""
         return float(self.facts["thresholds"][kind][language][str(benign_fpr)])
 
-    def settled_below(self, kind: str, language: str) -> float:
-        """The logit below which the encoder is not asked."""
-        return float(self.facts["settled_below"][kind][language])
+    def settled_below(self, kind: str, language: str, benign_fpr: float) -> float:
+        """The logit below which the encoder is not asked, where nothing is done below the threshold of this share."""
+        return float(self.facts["settled_below"][kind][language][str(benign_fpr)])
+
+    def probed_below(self, language: str, benign_fpr: float) -> float:
+        """The same of a prompt's probe, this model's share in it."""
+        return float(self.facts["probed_below"][language][str(benign_fpr)])

@@ -1,6 +1,6 @@
 """The encoder of one language with its vocabulary; this imports numpy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,15 +28,30 @@ class Reader:
         )
         self._encoder = Encoder(arrays, language)
 
-    def logits(self, inputs: Sequence[Input]) -> list[list[float]]:
-        """Of each input, a few of like length at a time so that they stay in the cache."""
-        order = sorted(range(len(inputs)), key=lambda i: len(inputs[i][0]))
-        found: list[list[float]] = [[] for _input in inputs]
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            for i, row in zip(chosen, self._encoder.logits([inputs[i] for i in chosen]).tolist(), strict=True):
-                found[i] = row
+    def logits(self, inputs: Sequence[Input], floors: Sequence[float] = ()) -> list[list[float] | None]:
+        """Of each input; none where its probe stays below its floor."""
+        found: list[list[float] | None] = [None] * len(inputs)
+        for chosen in _alike(inputs):
+            rows = self._encoder.logits([inputs[i] for i in chosen], [floors[i] for i in chosen] if floors else ())
+            for i, row in zip(chosen, rows, strict=True):
+                found[i] = None if row is None else row.tolist()
         return found
+
+    def begun(self, inputs: Sequence[Input]) -> npt.NDArray[np.float32]:
+        """What the probe sees of each input, inputs x features."""
+        order = [i for chosen in _alike(inputs) for i in chosen]
+        rows = [self._encoder.begun([inputs[i] for i in chosen]) for chosen in _alike(inputs)]
+        return np.concatenate(rows)[np.argsort(order)]
+
+    def probes(self, inputs: Sequence[Input]) -> npt.NDArray[np.float32]:
+        """What the probe says of each input."""
+        return self._encoder.probes(self.begun(inputs))
+
+
+def _alike(inputs: Sequence[Input]) -> Iterator[list[int]]:
+    """A few of like length at a time, so that they stay in the cache."""
+    order = sorted(range(len(inputs)), key=lambda i: len(inputs[i][0]))
+    return (order[start : start + _BATCH] for start in range(0, len(order), _BATCH))
 
 
 def read(folder: Path, language: str) -> Reader:

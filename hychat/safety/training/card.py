@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from hychat.safety.model import Score
 from hychat.safety.model.stages import Stages
 from hychat.safety.training import measure
 from hychat.safety.training.rows import HELD_OUT, Row
@@ -15,11 +17,11 @@ _METHOD: Final = f"""## Method
 All texts are folded (`hychat.safety.fold`) before training and before use. Two stages:
 
 1. a linear model over hashed words, pairs and triples of words and runs of characters (8-bit weights), one for prompts and
-   one for replies; it settles what is clearly harmless;
+   one for replies; it settles what is clearly harmless, less of it at the strict level than at the standard one;
 2. an encoder for each language: the six layers of all-MiniLM-L6-v2 for English, the lower layers of multilingual-e5-small for
    Chinese, each with a cut vocabulary, fine-tuned with a head for prompts, one for replies (prompt and reply as a pair) and
-   one for categories; weights in 4 bits. The Chinese one learned from English prompts too; the English one is the mean of
-   two fine-tunings, whose weights were averaged.
+   one for categories; weights in 4 bits. The Chinese one learned from English prompts too; an encoder with several runs
+   is the mean of their weights. After two of its layers a linear probe settles what is harmless by then.
 
 Thresholds are set on harmless rows alone, a quarter of those of some sources of ordinary use, which was never trained on:
 {", ".join(sorted(HELD_OUT))}. Each source counts by the root of its rows.
@@ -78,25 +80,34 @@ def _figures(stages: Stages, dev: Sequence[Row]) -> list[str]:
 
 def _figure(stages: Stages, source: str, rows: Sequence[Row]) -> str:
     kind, language = rows[0].kind, rows[0].language
-    scores = (
-        stages.prompts([r.text for r in rows]) if kind == "prompt" else [stages.reply(r.prompt, r.text) for r in rows]
-    )
-    harm = np.array([score.harm if score else 0.0 for score in scores])
+    standard, strict = (_harm(stages, rows, fpr) for fpr in (0.02, 0.05))
     bad = np.array([row.is_harmful for row in rows])
-    cuts = [stages.net.threshold(kind, language, fpr) for fpr in (0.005, 0.01, 0.02, 0.05)]
+    flagged = [
+        (strict if fpr > 0.02 else standard) > stages.net.threshold(kind, language, fpr)  # noqa: PLR2004 - the level's
+        for fpr in (0.005, 0.01, 0.02, 0.05)
+    ]
 
     def percent(values: Sequence[float]) -> str:
         return " / ".join(f"{100 * value:.1f}" for value in values)
 
     cells = [source, language, f"{int(bad.sum())} / {int((~bad).sum())}"]
-    cells.append(percent([float((harm[bad] > cut).mean()) for cut in cuts]) if bad.any() else "-")
-    cells.append(percent([float((harm[~bad] > cut).mean()) for cut in cuts]) if (~bad).any() else "-")
+    cells.append(percent([float(found[bad].mean()) for found in flagged]) if bad.any() else "-")
+    cells.append(percent([float(found[~bad].mean()) for found in flagged]) if (~bad).any() else "-")
     if bad.any() and (~bad).any():
-        cells.append(percent([measure.f1(harm > cut, bad) for cut in cuts]))
-        cells += [percent([measure.average_precision(harm, bad)]), percent([measure.best_f1(harm, bad)])]
+        cells.append(percent([measure.f1(found, bad) for found in flagged]))
+        cells += [percent([measure.average_precision(strict, bad)]), percent([measure.best_f1(strict, bad)])]
     else:
         cells += ["-", "-", "-"]
     return f"| {' | '.join(cells)} |"
+
+
+def _harm(stages: Stages, rows: Sequence[Row], acted_at: float) -> npt.NDArray[np.float64]:
+    """Of each row, as a level sees it that acts from the threshold of this benign false-positive rate on."""
+    if rows[0].kind == "prompt":
+        scores: Sequence[Score | None] = stages.prompts([row.text for row in rows], acted_at)
+    else:
+        scores = [stages.reply(row.prompt, row.text) for row in rows]
+    return np.array([score.harm if score else 0.0 for score in scores])
 
 
 def _data(rows: Sequence[Row]) -> list[str]:

@@ -47,6 +47,11 @@ def encoder_arrays(language: str, state: Mapping[str, Tensor], base: Base, kept:
 _KINDS = ("weight", "bias")
 
 
+def probe(language: str, weight: Floats, bias: float) -> Arrays:
+    """The guess after the first layers."""
+    return {f"{language}.probe.w": weight.astype(np.float16), f"{language}.probe.b": np.array(bias, dtype=np.float32)}
+
+
 def net(facts: Mapping[str, Any], lines: Mapping[str, tuple[Floats, float]]) -> Net:
     """The first stage of each kind from its weights and bias; the few largest weights are clipped."""
     weights, linear = {}, {}

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from hychat.safety.model import Language
 from hychat.safety.model.features import buckets
-from hychat.safety.model.inputs import language_of, windows
+from hychat.safety.model.inputs import Input, language_of, prompt_input, windows
 from hychat.safety.model.net import KINDS, Net
 from hychat.safety.model.reader import ENCODERS, Reader
 from hychat.safety.model.stages import LANGUAGES, Stages
-from hychat.safety.training import export, frames, measure, vocabulary
-from hychat.safety.training.base import E5, Base, Floats, MiniLm
+from hychat.safety.training import export, frames, measure, probe, vocabulary
+from hychat.safety.training.base import E5, WIDTH, Base, Floats, MiniLm
 from hychat.safety.training.card import card
 from hychat.safety.training.encoder import Encoder, fine_tune
 from hychat.safety.training.examples import examples
@@ -30,6 +30,8 @@ _LEAST_HARM: Final = {"prompt": (0.0, 0.0, 0.0, 0.0), "response": (0.5, 0.4, 0.3
 """No threshold lies below. Ordinary replies score next to nothing; harmless ones to frightening questions score more."""
 _FIRST_CHARACTERS: Final = 1500
 BENIGN_FPRS: Final = (0.005, 0.01, 0.02, 0.05)
+_PROBED_ROWS: Final = 40_000
+"""Of both languages and all kinds, of which the probes learn from the prompts that the first stage leaves open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,13 @@ class Recipe:
     """Of each base, the lower ones."""
     n_pieces: Mapping[str, int] = field(default_factory=lambda: {"en": 8800, "zh": 7300})
     n_threads: int = 2
-    grey_share: Mapping[str, float] = field(default_factory=lambda: {"prompt": 0.4, "response": 0.12})
-    """Of ordinary harmless texts: left to the encoder. Less of the replies, which are judged sentence by sentence."""
+    grey_share: Mapping[str, Mapping[float, float]] = field(
+        default_factory=lambda: {"prompt": {0.02: 0.25, 0.05: 0.4}, "response": {0.02: 0.12, 0.05: 0.12}}
+    )
+    """Of ordinary harmless texts: left to the encoder, by the benign false-positive rate that is acted at. Less of the replies,
+    which are judged sentence by sentence."""
+    probed_share: Mapping[float, float] = field(default_factory=lambda: {0.02: 0.6, 0.05: 0.3})
+    """Of the harmless prompts that come to the encoder: settled by its first layers."""
     linear_share: Mapping[str, float] = field(default_factory=lambda: {"en": 0.25, "zh": 0.75})
     """Of the first stage's logit, added to the encoder's."""
 
@@ -97,22 +104,29 @@ def finish(
 ) -> None:
     """The first stage, the thresholds, the files."""
     learned = [row for row in rows if not row.is_held_out]
+    held_out = [row for row in rows if row.is_held_out]
     arrays: export.Arrays = {}
     for language, part in trained.items():
         arrays |= export.encoder_arrays(language, part.state, part.base, part.kept)
     lines = {kind: first_stage(learned, kind, recipe) for kind in KINDS}
-    held_out = [row for row in rows if row.is_held_out]
+    by_fpr = {language: {str(fpr): 0.0 for fpr in BENIGN_FPRS} for language in LANGUAGES}
     facts: dict[str, Any] = {
         "categories": CATEGORIES,
         "linear_share": {**recipe.linear_share},
-        "settled_below": {kind: dict.fromkeys(LANGUAGES, -1e9) for kind in KINDS},
-        "thresholds": {kind: {lang: {str(fpr): 0.0 for fpr in BENIGN_FPRS} for lang in LANGUAGES} for kind in KINDS},
+        "thresholds": dict.fromkeys(KINDS, by_fpr),
     }
 
     def stages() -> Stages:
         return Stages(export.net(facts, lines), lambda language: Reader(arrays, language))
 
     facts["settled_below"] = _settled_below(stages().net, held_out, recipe.grey_share)
+    facts["probed_below"] = {}
+    for language in LANGUAGES:
+        net = stages().net
+        arrays |= _probe(arrays, net, learned, language, recipe)
+        facts["probed_below"][language] = _probed_below(
+            Reader(arrays, language), net, held_out, language, recipe.probed_share
+        )
     facts["rows"], facts["thresholds"] = thresholds(stages(), held_out)
     out.mkdir(parents=True, exist_ok=True)
     export.write(out / ENCODERS, arrays)
@@ -144,12 +158,59 @@ def _worth(row: Row) -> float:
     return (0.35 if row.kind == "comment" else 1.0) * (0.7 if row.is_noisy else 1.0)
 
 
-def _settled_below(net: Net, held_out: Sequence[Row], grey_share: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
+Cuts = dict[str, float]
+"""By benign false-positive rate."""
+
+
+def _settled_below(
+    net: Net, held_out: Sequence[Row], grey_share: Mapping[str, Mapping[float, float]]
+) -> dict[str, dict[str, Cuts]]:
+    found: dict[str, dict[str, Cuts]] = {kind: {} for kind in KINDS}
     for kind, language in product(KINDS, LANGUAGES):
         rows = [r for r in held_out if r.kind == kind and language_of(r.text) == language]
         scores = np.array([max(net.logit(kind, part) for part in windows(r.text, language)) for r in rows])
-        found[kind][language] = measure.threshold_at(scores, weights_of(rows), grey_share[kind])
+        found[kind][language] = {
+            str(fpr): measure.threshold_at(scores, weights_of(rows), share) for fpr, share in grey_share[kind].items()
+        }
+    return found
+
+
+def _asked(rows: Sequence[Row], net: Net, language: Language, benign_fpr: float) -> tuple[list[Row], Floats]:
+    """The prompts whose beginning is left to the encoder, and what the first stage says of it."""
+    found = [
+        (row, logit)
+        for row in rows
+        if row.kind == "prompt" and language_of(row.text) == language
+        if (logit := net.logit("prompt", windows(row.text, language)[0]))
+        >= net.settled_below("prompt", language, benign_fpr)
+    ]
+    return [row for row, _logit in found], np.array([logit for _row, logit in found], dtype=np.float32)
+
+
+def _inputs(reader: Reader, rows: Sequence[Row], language: Language) -> list[Input]:
+    return [prompt_input(reader.pieces, windows(row.text, language)[0]) for row in rows]
+
+
+def _probe(
+    arrays: export.Arrays, net: Net, learned: Sequence[Row], language: Language, recipe: Recipe
+) -> export.Arrays:
+    """The probe of an encoder, whose other weights are there."""
+    random = Random(recipe.seed)  # noqa: S311 - repeatable, not secret
+    some = random.sample(learned, min(_PROBED_ROWS, len(learned)))
+    rows, linear = _asked(some, net, language, max(recipe.probed_share))
+    bare = Reader(arrays | export.probe(language, np.zeros(2 * WIDTH, dtype=np.float32), 0.0), language)
+    found = probe.fit(bare, _inputs(bare, rows, language), linear, recipe.linear_share[language], recipe.seed)
+    return export.probe(language, *found)
+
+
+def _probed_below(
+    reader: Reader, net: Net, held_out: Sequence[Row], language: Language, shares: Mapping[float, float]
+) -> Cuts:
+    found: Cuts = {}
+    for fpr, share in shares.items():
+        rows, linear = _asked(held_out, net, language, fpr)
+        scores = reader.probes(_inputs(reader, rows, language)) + net.facts["linear_share"][language] * linear
+        found[str(fpr)] = measure.threshold_at(scores, weights_of(rows), 1 - share)
     return found
 
 

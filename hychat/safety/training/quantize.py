@@ -45,4 +45,5 @@ def words(rows: Floats) -> Arrays:
 def _in_halves(numbers: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Numbers below 16, two to a byte: of the last axis the first half low, the second high."""
     half = numbers.shape[-1] // 2
-    return numbers[..., :half] | (numbers[..., half:] << 4)
+    high = numbers[..., half:] << 4
+    return numbers[..., :half] | high.astype(np.uint8)
