@@ -48,11 +48,14 @@ class Recipe:
     """Of each base, the lower ones."""
     n_pieces: Mapping[str, int] = field(default_factory=lambda: {"en": 8800, "zh": 7300})
     n_threads: int = 2
-    grey_share: Mapping[str, Mapping[float, float]] = field(
-        default_factory=lambda: {"prompt": {0.02: 0.25, 0.05: 0.4}, "response": {0.02: 0.12, 0.05: 0.12}}
+    grey_share: Mapping[str, Mapping[str, Mapping[float, float]]] = field(
+        default_factory=lambda: {
+            "prompt": {"en": {0.02: 0.25, 0.05: 0.4}, "zh": {0.02: 0.15, 0.05: 0.25}},
+            "response": dict.fromkeys(LANGUAGES, {0.02: 0.12, 0.05: 0.12}),
+        }
     )
-    """Of ordinary harmless texts: left to the encoder, by the benign false-positive rate that is acted at. Less of the replies,
-    which are judged sentence by sentence."""
+    """Of ordinary harmless texts: left to the encoder, by kind, language and the benign false-positive rate that is acted at. Less
+    of the replies, which are judged sentence by sentence."""
     probed_share: Mapping[float, float] = field(default_factory=lambda: {0.02: 0.6, 0.05: 0.3})
     """Of the harmless prompts that come to the encoder: settled by its first layers."""
     linear_share: Mapping[str, float] = field(default_factory=lambda: {"en": 0.25, "zh": 0.75})
@@ -163,14 +166,15 @@ Cuts = dict[str, float]
 
 
 def _settled_below(
-    net: Net, held_out: Sequence[Row], grey_share: Mapping[str, Mapping[float, float]]
+    net: Net, held_out: Sequence[Row], grey_share: Mapping[str, Mapping[str, Mapping[float, float]]]
 ) -> dict[str, dict[str, Cuts]]:
     found: dict[str, dict[str, Cuts]] = {kind: {} for kind in KINDS}
     for kind, language in product(KINDS, LANGUAGES):
         rows = [r for r in held_out if r.kind == kind and language_of(r.text) == language]
         scores = np.array([max(net.logit(kind, part) for part in windows(r.text, language)) for r in rows])
         found[kind][language] = {
-            str(fpr): measure.threshold_at(scores, weights_of(rows), share) for fpr, share in grey_share[kind].items()
+            str(fpr): measure.threshold_at(scores, weights_of(rows), share)
+            for fpr, share in grey_share[kind][language].items()
         }
     return found
 
