@@ -51,11 +51,11 @@ class Recipe:
     grey_share: Mapping[str, Mapping[str, Mapping[float, float]]] = field(
         default_factory=lambda: {
             "prompt": {"en": {0.02: 0.25, 0.05: 0.4}, "zh": {0.02: 0.15, 0.05: 0.25}},
-            "response": dict.fromkeys(LANGUAGES, {0.02: 0.12, 0.05: 0.12}),
+            "response": {"en": {0.02: 0.12, 0.05: 0.12}, "zh": {0.02: 0.12, 0.05: 0.12}},
         }
     )
-    """Of ordinary harmless texts: left to the encoder, by kind, language and the benign false-positive rate that is acted at. Less
-    of the replies, which are judged sentence by sentence."""
+    """Of ordinary harmless texts: left to the encoder, by kind, language and the benign false-positive rate that is acted at.
+    Less of the replies, which are judged sentence by sentence."""
     probed_share: Mapping[float, float] = field(default_factory=lambda: {0.02: 0.6, 0.05: 0.3})
     """Of the harmless prompts that come to the encoder: settled by its first layers."""
     linear_share: Mapping[str, float] = field(default_factory=lambda: {"en": 0.25, "zh": 0.75})
