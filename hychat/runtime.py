@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hychat.catalogue.find import default_model_name, locate, projector_at, projector_of
+from hychat.catalogue.find import default_model_name, lacks_projector, locate, projector_at, projector_of
 from hychat.config.schema import Config
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
@@ -222,9 +222,9 @@ class Runtime:
     def _way_to_see(self) -> str:
         """The command that fetches the projector of the model which runs, where it is all that is missing."""
         with suppress(HychatError):  # a model that is none of the catalogue's, or went away meanwhile
-            local = locate(self._model)
-            if local.spec.projector is not None and projector_of(local) is None:
-                return f"hychat models pull {local.spec.name}"
+            spec = locate(self._model).spec
+            if lacks_projector(spec):
+                return f"hychat models pull {spec.name}"
         return ""
 
     def measure(

@@ -74,6 +74,9 @@ class Words:
         yield ReadingPicture(picture.name, self.reader)
         return self.text
 
+    def advice(self) -> str:
+        return ""
+
 
 def session(engine: EchoEngine, eyes: Eyes | None = None, shelf: Shelf | None = None) -> ChatSession:
     guard = Guard(SafetyLevel.STANDARD, Layers(lambda: WORDS, lambda: None))
@@ -275,6 +278,9 @@ def test_a_model_that_could_see_says_that_its_projector_is_missing() -> None:
     with pytest.raises(CannotSee) as raised:
         result_of(eyes.read(picture().attachment, "", CancelToken()))
     assert "projector" in raised.value.hint
+    words = MachineEyes(lambda: None, lambda: reading("text"), lambda: "hychat models pull qwen3-vl-2b")
+    [read] = [event for event in ask(session(EchoEngine(), words), [picture()]) if isinstance(event, PictureRead)]
+    assert "hychat models pull qwen3-vl-2b" in road_text(read.attachment, read.advice)
     assert "hychat models pull qwen3-vl-2b" in raised.value.hint
     assert "rapidocr" not in raised.value.hint
 

@@ -34,6 +34,9 @@ class SlowEyes:
             stopped.wait()
         raise Interrupted("Stopped.")
 
+    def advice(self) -> str:
+        return ""
+
 
 async def test_what_reads_a_picture_is_shown_and_escape_ends_it(tmp_path: Path) -> None:
     file = io.BytesIO()

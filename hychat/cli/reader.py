@@ -107,9 +107,9 @@ def read_turn(events: Iterator[TurnEvent], output: Output, wishes: Wishes) -> in
                 case SafetyEvent(verdict):
                     noted.verdicts.append(verdict)
                     _tell_verdict(verdict, output, wishes)
-                case PictureRead(picture):
+                case PictureRead(picture, advice):
                     noted.pictures.append(picture)
-                    output.note(road_text(picture))
+                    output.note(road_text(picture, advice))
                 case _:
                     _show(event, output, wishes)
     finally:

@@ -74,6 +74,8 @@ class PictureRead:
 
     attachment: Attachment
     """With the words, and who read them."""
+    advice: str = ""
+    """What would let the model see itself, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,11 @@ A type that is not here may go with any model whose width it has.
 """
 
 
+def may_see(model: GgufHeader) -> bool:
+    """Whether there are projectors for models of its architecture, as far as is known here."""
+    return any(model.architecture in owners for owners in _ARCHITECTURES.values())
+
+
 def check_projector(path: str, model: GgufHeader, name: str) -> None:
     """Whether a projector may belong to a model; `name` is what the user calls that.
 

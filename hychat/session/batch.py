@@ -95,6 +95,10 @@ class _SharedEyes:
         with self._looking:
             return (yield from self._eyes.text_in(picture, cancel))
 
+    def advice(self) -> str:
+        """As `Eyes`."""
+        return self._eyes.advice()
+
 
 def _answer(  # noqa: PLR0913 - the parts of a chat
     engine: Engine,

@@ -82,11 +82,15 @@ class MachineEyes:
         read_text = self.find_ocr()
         return "" if read_text is None else (yield from _text_of(picture, read_text, cancel))
 
+    def advice(self) -> str:
+        """As `seeing.Eyes`."""
+        command = self.lost_sight()
+        told = _("It could see, but its projector is not on this machine. Fetch it with: {command}")
+        return told.format(command=command) if command else ""
+
     def _what_helps(self) -> str:
-        if command := self.lost_sight():
-            return _("It could see, but its projector is not on this machine. Fetch it with: {command}").format(
-                command=command
-            )
+        if advice := self.advice():
+            return advice
         read_only = _("To have only text read out of pictures: pipx inject hychat rapidocr onnxruntime")
         return f"{how_to_see()} {read_only}"
 

@@ -32,6 +32,10 @@ class Eyes(Protocol):
         """
         ...
 
+    def advice(self) -> str:
+        """What would let the model see which runs; empty where it never could."""
+        ...
+
 
 def pictures_of(question: Message) -> list[Attachment]:
     """What a question shows."""
@@ -53,6 +57,7 @@ def put_into_words(
         Interrupted: `cancel` was set.
     """
     parts, blank = [*question.parts], []
+    advice = eyes.advice() if eyes else ""
     for index, part in enumerate(parts):
         if isinstance(part, ImagePart) and part.attachment.read_by is None:
             if eyes is None:
@@ -62,15 +67,16 @@ def put_into_words(
             if seen.is_blank:
                 blank.append(seen)
             else:
-                yield PictureRead(seen)
+                yield PictureRead(seen, advice)
     read = replace(question, parts=tuple(parts))
     pictures = pictures_of(read)
     if not is_earlier and all(picture.is_blank for picture in pictures):
         names = ", ".join(picture.name for picture in pictures)
         raise CannotSee(
-            _("This model cannot see, and OCR found no text in {name}.").format(name=names), hint=how_to_see()
+            _("This model cannot see, and OCR found no text in {name}.").format(name=names),
+            hint=advice or how_to_see(),
         )
-    yield from map(PictureRead, blank)
+    yield from (PictureRead(seen, advice) for seen in blank)
     return read
 
 
@@ -93,18 +99,20 @@ def how_to_see() -> str:
     )
 
 
-def road_text(picture: Attachment) -> str:
-    """What the user is told of how a picture was put into words."""
+def road_text(picture: Attachment, advice: str = "") -> str:
+    """What the user is told of how a picture was put into words, and what would let the model see itself."""
     if picture.is_blank:
         told = _("{name}: this model cannot see, and OCR found no text in the picture.").format(name=picture.name)
-        return f"{told} {how_to_see()}"
-    if picture.read_by == OCR:
-        return _("{name}: this model cannot see; OCR read {count} characters out of the picture.").format(
+        advice = advice or how_to_see()
+    elif picture.read_by == OCR:
+        told = _("{name}: this model cannot see; OCR read {count} characters out of the picture.").format(
             name=picture.name, count=len(picture.text)
         )
-    return _("{name}: this model cannot see; {model} looked at the picture and told it what it shows.").format(
-        name=picture.name, model=picture.read_by
-    )
+    else:
+        told = _("{name}: this model cannot see; {model} looked at the picture and told it what it shows.").format(
+            name=picture.name, model=picture.read_by
+        )
+    return f"{told} {advice}".rstrip()
 
 
 def reading_text(name: str, reader: str) -> str:

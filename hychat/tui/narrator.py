@@ -108,7 +108,7 @@ def _step(event: LoadProgress | PrefillProgress | ReadingPicture) -> str:
 
 def _road(event: PictureRead | PictureUnseen) -> str:
     """How a model that cannot see comes by a picture."""
-    return road_text(event.attachment) if isinstance(event, PictureRead) else unseen_text(event.name)
+    return road_text(event.attachment, event.advice) if isinstance(event, PictureRead) else unseen_text(event.name)
 
 
 def _warning(event: HistoryDropped | DataTruncated | HistoryNotSaved) -> str:
