@@ -74,7 +74,8 @@ class OcrProcess:
             raise Interrupted(_("Stopped."))
         if not reply:
             raise HychatError(
-                _("What reads the text in pictures ended unexpectedly ({reason}).").format(reason=process.returncode)
+                _("What reads the text in pictures ended unexpectedly ({reason}).").format(reason=process.returncode),
+                hint=_("Ask again; where it ends each time, there may be too little memory for it."),
             )
         match json.loads(reply):
             case {"text": str(text)}:

@@ -61,7 +61,7 @@ def put_into_words(
     for index, part in enumerate(parts):
         if isinstance(part, ImagePart) and part.attachment.read_by is None:
             if eyes is None:
-                raise CannotSee(_("This model cannot see pictures."))
+                raise CannotSee(_("This model cannot see pictures."), hint=how_to_see())
             seen = yield from eyes.read(part.attachment, question.text, cancel)
             parts[index] = ImagePart(seen)
             if seen.is_blank:
