@@ -234,6 +234,7 @@ class ChatSession:
 
         Raises as `told`, PromptTooLong, CannotSee, and Interrupted.
         """
+        self.verdict = None
         question = yield from self._within_reach(question, answer, cancel, truncate)
         verdict = yield from self._words_judged(question, cancel)
         if verdict.action is SafetyAction.SUPPORT or not pictures_of(question):

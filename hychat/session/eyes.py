@@ -1,6 +1,7 @@
 """How a picture is put into words on this machine: a model that sees looks at it, else its text is read."""
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, assert_never
 
@@ -17,6 +18,10 @@ _ASK_ABOUT: Final = f"{_ASK} Somebody asks about it: {{question}}"
 _ASKED_CHARACTERS: Final = 600
 
 
+Description = Generator[LoadProgress | PrefillProgress | Piece, None, str]
+"""What a model says of a picture, with what comes on the way."""
+
+
 class Onlooker(Protocol):
     """A model that sees, in an engine of its own."""
 
@@ -25,10 +30,8 @@ class Onlooker(Protocol):
         """What the user calls it."""
         ...
 
-    def describe(
-        self, picture: bytes, request: str, cancel: CancelToken
-    ) -> Generator[LoadProgress | PrefillProgress | Piece, None, str]:
-        """What it says of a picture, with what comes on the way.
+    def describe(self, picture: bytes, request: str, cancel: CancelToken) -> Description:
+        """What it says of a picture.
 
         Raises:
             Interrupted: `cancel` was set.
@@ -99,29 +102,36 @@ def _described(
     picture: Attachment, question: str, onlooker: Onlooker, cancel: CancelToken
 ) -> Generator[TurnEvent, None, Attachment]:
     request = _ASK_ABOUT.format(question=question[:_ASKED_CHARACTERS]) if question.strip() else _ASK
-    describing = onlooker.describe(picture.data, request, cancel)
+    with closing(onlooker.describe(picture.data, request, cancel)) as describing:
+        text = yield from _followed(describing, picture.name, onlooker.name)
+    return replace(picture, text=text, read_by=onlooker.name)
+
+
+def _followed(describing: Description, name: str, reader: str) -> Generator[TurnEvent, None, str]:
+    """What a description says in the end, and on the way how far it is with the picture of that name."""
     while True:
         try:
             event = next(describing)
         except StopIteration as end:
-            return replace(picture, text=end.value, read_by=onlooker.name)
+            text: str = end.value
+            return text
         match event:
             case LoadProgress():
                 yield event
             case PrefillProgress(done, total):
-                yield ReadingPicture(picture.name, onlooker.name, done / total if total else None)
+                yield ReadingPicture(name, reader, done / total if total else None)
             case Piece():
-                yield ReadingPicture(picture.name, onlooker.name)
+                yield ReadingPicture(name, reader)
             case _:
                 assert_never(event)
 
 
 def _text_of(picture: Attachment, read_text: TextReader, cancel: CancelToken) -> Generator[TurnEvent, None, str]:
-    reading = read_text(picture.data, picture.name, cancel)
-    while True:
-        yield ReadingPicture(picture.name, OCR)
-        try:
-            next(reading)
-        except StopIteration as end:
-            text: str = end.value
-            return text
+    with closing(read_text(picture.data, picture.name, cancel)) as reading:
+        while True:
+            yield ReadingPicture(picture.name, OCR)
+            try:
+                next(reading)
+            except StopIteration as end:
+                text: str = end.value
+                return text
