@@ -1,16 +1,17 @@
 """Puts the parts together: settings in, a session with its engine and its history out. No logic of its own."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hychat.catalogue.find import default_model_name, locate, projector_at, projector_of
+from hychat.catalogue.find import default_model_name, lacks_projector, locate, projector_at, projector_of
 from hychat.config.schema import Config
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
-from hychat.domain.errors import ModelNotFound
+from hychat.domain.errors import HychatError, ModelNotFound
 from hychat.domain.message import Conversation
 from hychat.domain.model import LocalModel
 from hychat.engine.adapters import adapters_of
@@ -24,9 +25,10 @@ from hychat.history.states import KvStates
 from hychat.history.store import HistoryStore
 from hychat.paths import blocked_file, history_file, log_file, private_folder, states_folder, user_words_file
 from hychat.session.chat import ChatSession
-from hychat.session.eyes import MachineEyes, Onlooker
+from hychat.session.eyes import MachineEyes, Onlooker, TextReader
 
 if TYPE_CHECKING:
+    from hychat.attach.ocr_process import OcrProcess
     from hychat.engine.onlooker import EngineOnlooker
     from hychat.safety.guard import Guard, Layers
     from hychat.safety.guard_model import GuardModel
@@ -60,6 +62,7 @@ class Runtime:
         self._history: HistoryStore | None = None
         self._ruler: GuardModel | None = None
         self._onlooking: EngineOnlooker | None = None
+        self._ocr: OcrProcess | None = None
         self._layers: Layers | None = None
         """Of the safety filter."""
 
@@ -184,7 +187,7 @@ class Runtime:
 
     def eyes(self) -> MachineEyes:
         """What looks at pictures in the place of a model that cannot see."""
-        return MachineEyes(self._onlooker, _ocr)
+        return MachineEyes(self._onlooker, self._text_reader, self._way_to_see)
 
     def _onlooker(self) -> "Onlooker | None":
         """An installed model that sees, the largest that fits beside what runs; loaded when it is asked."""
@@ -193,11 +196,36 @@ class Runtime:
             from hychat.engine.memory import machine_memory
             from hychat.engine.onlooker import EngineOnlooker
 
-            local = fitting_onlooker(machine_memory().available)
+            local = fitting_onlooker(machine_memory().available - self._mapped_bytes())
             if local is not None:
                 options = replace(self._options(local), slots=1, wishes=NO_WISHES, workers=(), adapters=())
                 self._onlooking = EngineOnlooker(options.name, lambda: EngineProcess(options))
         return self._onlooking
+
+    def _mapped_bytes(self) -> int:
+        """What the running model needs of the memory that the system calls available: its file, mapped and not copied."""
+        places = self._engine.places() if self._engine else {}
+        return sum(uses.get("model", 0) for memory, uses in places.items() if memory.endswith("_Mapped"))
+
+    def _text_reader(self) -> TextReader | None:
+        """What reads text out of pictures, where it is installed; its process starts with the first picture."""
+        from hychat.attach import ocr  # rarely needed, as what follows
+
+        if not ocr.is_installed():
+            return None
+        if self._ocr is None:
+            from hychat.attach.ocr_process import OcrProcess
+
+            self._ocr = OcrProcess()
+        return self._ocr.read
+
+    def _way_to_see(self) -> str:
+        """The command that fetches the projector of the model which runs, where it is all that is missing."""
+        with suppress(HychatError):  # a model that is none of the catalogue's, or went away meanwhile
+            spec = locate(self._model).spec
+            if lacks_projector(spec):
+                return f"hychat models pull {spec.name}"
+        return ""
 
     def measure(
         self, prompt_tokens: int, generated_tokens: int, repetitions: int
@@ -213,7 +241,7 @@ class Runtime:
 
     def close(self) -> None:
         """End the engine and close the history."""
-        for part in (self._engine, self._child, self._ruler, self._onlooking, self._history):
+        for part in (self._engine, self._child, self._ruler, self._onlooking, self._ocr, self._history):
             if part is not None:
                 part.close()
 
@@ -228,12 +256,6 @@ def wishes_of(config: Config) -> Wishes:
         tensor_split=tuple(float(share) for share in config.tensor_split.split(",") if share.strip()),
         main_gpu=config.main_gpu,
     )
-
-
-def _ocr() -> Callable[[bytes, str], str] | None:
-    from hychat.attach import ocr  # rarely needed
-
-    return ocr.text_in_image if ocr.is_installed() else None
 
 
 def _text(path: Path | None) -> str | None:

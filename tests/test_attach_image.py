@@ -9,9 +9,10 @@ import pytest
 from PIL import Image, ImageChops, ImageStat, PngImagePlugin
 
 from hychat.attach import image as door
-from hychat.attach.image import LARGEST_SIDE_PIXELS, MOST_BYTES, is_image, open_image
+from hychat.attach.image import LARGEST_SIDE_PIXELS, MOST_BYTES, MOST_PIXELS, is_image, open_image
 from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.errors import InputUnreadable
+from hychat.messages import choose_language
 
 FORMATS: Final[Mapping[str, Mapping[str, Any]]] = {
     "JPEG": {},
@@ -289,7 +290,12 @@ def png_of(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("side", [60_000, 11_000])
 def test_a_pixel_bomb_is_refused_without_decoding(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _image: pytest.fail("it was decoded"))
-    assert "million pixels" in refusal(png_of(side, side)).message
+    assert f"{MOST_PIXELS // 10**6} million pixels" in refusal(png_of(side, side)).message
+
+
+def test_chinese_counts_pixels_in_its_own_steps() -> None:
+    choose_language("zh")
+    assert f"{MOST_PIXELS / 10**8:g} 亿像素" in refusal(png_of(11_000, 11_000)).message
 
 
 def test_a_jpeg_of_endless_scans_is_refused() -> None:

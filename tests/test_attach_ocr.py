@@ -1,7 +1,11 @@
 """Text read out of pictures: what is there, in the order it is read in."""
 
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -10,8 +14,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hychat.attach import ocr
 from hychat.attach.ocr import Box, line, rows, text_in_image
-from hychat.domain.errors import InputUnreadable
+from hychat.attach.ocr_process import OcrProcess
+from hychat.domain.cancel import CancelToken
+from hychat.domain.errors import HychatError, InputUnreadable, Interrupted
+from hychat.engine.protocol import result_of
 from tests.bench.ocr import distance, error_rate
+from tests.engines import ends
 
 LINES = ["The boats left the harbour at 5:30.", "Nobody asked why.", "Total: 12.50 EUR (3 pieces)"]
 
@@ -142,3 +150,87 @@ def test_between_other_words_there_is_always_one() -> None:
 def test_errors_are_counted_by_the_least_changes() -> None:
     assert distance("kitten", "sitting") == 3
     assert error_rate("a  b\nc", "a b c") == 0
+
+
+# In a process of its own
+
+
+@pytest.fixture
+def reader() -> Iterator[OcrProcess]:
+    with closing(OcrProcess()) as made:
+        yield made
+
+
+def read(reader: OcrProcess, data: bytes) -> str:
+    return result_of(reader.read(data, "page.png", CancelToken()))
+
+
+def process_of(reader: OcrProcess) -> int:
+    process = reader._process
+    assert process is not None
+    return process.pid
+
+
+def test_a_process_of_its_own_reads_one_picture_after_the_other(reader: OcrProcess) -> None:
+    assert read(reader, png(picture(LINES))).split("\n") == LINES
+    first = process_of(reader)
+    assert read(reader, png(picture(LINES[:1]))) == LINES[0]
+    assert process_of(reader) == first
+
+
+def test_what_is_stopped_ends_at_once_with_its_process_and_the_next_picture_is_read(reader: OcrProcess) -> None:
+    cancel = CancelToken()
+    reading = reader.read(png(picture(LINES)), "page.png", cancel)
+    next(reading)
+    process = process_of(reader)
+    cancel.set()
+    with pytest.raises(Interrupted):
+        result_of(reading)
+    assert ends(process)
+    assert read(reader, png(picture(LINES[:1]))) == LINES[0]
+
+
+def test_whoever_goes_away_leaves_no_answer_to_the_next_picture(reader: OcrProcess) -> None:
+    reading = reader.read(png(picture(LINES)), "page.png", CancelToken())
+    next(reading)
+    reading.close()
+    assert read(reader, png(picture(LINES[:1]))) == LINES[0]
+
+
+def test_a_picture_is_read_once(reader: OcrProcess) -> None:
+    read(reader, png(picture(LINES[:1])))
+    reader.close()
+    assert [*reader.read(png(picture(LINES[:1])), "again.png", CancelToken())] == []
+    assert reader._process is None
+
+
+def test_what_it_cannot_read_is_refused_by_name_and_it_goes_on(reader: OcrProcess) -> None:
+    with pytest.raises(InputUnreadable, match=r"page\.png"):
+        read(reader, b"no picture")
+    assert read(reader, png(picture(LINES[:1]))) == LINES[0]
+
+
+def test_a_process_that_dies_is_told_and_the_next_picture_starts_another(reader: OcrProcess) -> None:
+    reading = reader.read(png(picture(LINES)), "page.png", CancelToken())
+    next(reading)
+    os.kill(process_of(reader), signal.SIGKILL)
+    with pytest.raises(HychatError, match="ended unexpectedly"):
+        result_of(reading)
+    assert read(reader, png(picture(LINES[:1]))) == LINES[0]
+
+
+def test_it_ends_at_once_where_nobody_waits_for_it_any_more(reader: OcrProcess) -> None:
+    reading = reader.read(png(picture(LINES)), "page.png", CancelToken())
+    next(reading)
+    process = reader._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.close()  # as the system does when this process dies
+    assert ends(process.pid)
+
+
+def test_a_reader_that_is_closed_leaves_no_process(reader: OcrProcess) -> None:
+    read(reader, png(picture(LINES[:1])))
+    process = process_of(reader)
+    reader.close()
+    assert ends(process)

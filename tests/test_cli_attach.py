@@ -1,6 +1,7 @@
 """`-a` from the shell: an image for a model that sees and for one that does not, a document, speech."""
 
 import io
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def test_a_model_that_cannot_see_gets_the_text_and_the_user_hears_how() -> None:
     assert "OCR read" in ended.error
 
 
+def test_json_tells_the_road_that_a_picture_took() -> None:
+    ended = run_hychat("-m", "echo", "-n", "--json", "-a", str(DATA / "chinese.png"), "translate")
+    [picture] = json.loads(ended.out)["pictures"]
+    assert (picture["name"], picture["read_by"]) == ("chinese.png", "OCR")
+    assert "湖上有一条船" in picture["text"]
+
+
 def test_a_model_with_its_projector_beside_it_sees(tmp_path: Path) -> None:
     model, _projector = write_hunyuan_vl(tmp_path)
     image = Image.new("RGB", (64, 64), "white")
@@ -29,6 +37,7 @@ def test_a_model_with_its_projector_beside_it_sees(tmp_path: Path) -> None:
     ended = run_hychat(*question, stdin=file.getvalue())
     assert ended.code == 0
     assert "OCR" not in ended.error
+    assert json.loads(ended.out)["pictures"] == []
 
 
 def seen_through(model: Path, *arguments: str, **env: str) -> Ended:

@@ -98,7 +98,9 @@ def test_a_picture_for_a_model_that_cannot_see_is_told_with_who_read_it() -> Non
     [answer] = answers(ended.out)
 
     assert "湖上有一条船" in answer["answer"]
-    assert answer["pictures"] == [{"name": "chinese.png", "read_by": "OCR"}]
+    [picture] = answer["pictures"]
+    assert (picture["name"], picture["read_by"]) == ("chinese.png", "OCR")
+    assert "湖上有一条船" in picture["text"]
     assert "1: chinese.png: this model cannot see; OCR read" in ended.error
 
 

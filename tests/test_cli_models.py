@@ -11,8 +11,8 @@ import gguf
 import numpy as np
 import pytest
 
-from hychat.catalogue.cache import OURS, hub_cache_folder
-from hychat.catalogue.reference import all_parts, choose, leaves_its_folder, read_reference
+from hychat.catalogue.cache import OURS, cached_files, hub_cache_folder, remove
+from hychat.catalogue.reference import all_parts, choose, fitting_projector, leaves_its_folder, read_reference
 from hychat.domain.errors import UsageError
 from tests.hub import Hub, nobody_listens
 from tests.hub_trouble import cut, stall
@@ -267,6 +267,108 @@ def test_a_repository_with_only_a_projector_says_so(hub: Hub, tiny: bytes) -> No
     ended = models("pull", "hf:owner/sees")
     assert ended.code == 3
     assert "only a projector" in ended.error
+
+
+SEEING = "owner/tiny-hunyuan-vl-GGUF"
+
+
+@pytest.fixture
+def seeing(hub: Hub, tmp_path: Path) -> dict[str, bytes]:
+    """A repository with a model that sees."""
+    model, projector = write_hunyuan_vl(tmp_path)
+    files = {
+        "tiny-hunyuan-vl-Q4_0.gguf": model.read_bytes(),
+        "mmproj-tiny-hunyuan-vl-Q8_0.gguf": projector.read_bytes(),
+        "mmproj-tiny-hunyuan-vl-F16.gguf": projector.read_bytes() + b"\0",
+    }
+    hub.add(SEEING, files)
+    return files
+
+
+def in_the_cache(repository: str) -> set[str]:
+    return {file.file for file in cached_files(hub_cache_folder()) if file.repository == repository}
+
+
+def test_a_model_of_the_hub_that_sees_comes_with_its_smaller_projector(seeing: dict[str, bytes]) -> None:
+    pulled = models("pull", f"hf:{SEEING}", "--json")
+    assert pulled.code == 0, pulled.error
+    assert [file["file"] for file in pulled.json["files"]] == [*seeing][:2]
+    assert in_the_cache(SEEING) == {*[*seeing][:2]}
+    chinese = str(Path(__file__).parent / "data" / "chinese.png")
+    answered = run_hychat("-m", f"hf:{SEEING}", "-n", "--max-tokens", "3", "-a", chinese, "What is this?")
+    assert answered.code == 0, answered.error
+    assert "cannot see" not in answered.error
+    assert names(models("list", "--json"))[f"hf:{SEEING}:tiny-hunyuan-vl-Q4_0.gguf"]["sees"] is True
+
+
+def test_a_model_that_came_without_its_projector_gets_it_when_it_is_fetched_again(
+    hub: Hub, seeing: dict[str, bytes]
+) -> None:
+    model, projector, _other = seeing
+    hub.add(SEEING, {model: seeing[model]})
+    assert models("pull", f"hf:{SEEING}:Q4_0").code == 0
+    hub.add(SEEING, seeing)
+    assert models("pull", f"hf:{SEEING}:Q4_0").code == 0
+    assert projector in in_the_cache(SEEING)
+
+
+def test_a_projector_without_the_models_name_is_told_of_and_left(hub: Hub, seeing: dict[str, bytes]) -> None:
+    model, projector, _other = seeing
+    hub.add(SEEING, {model: seeing[model], "mmproj-another-7b-F16.gguf": seeing[projector]})
+    pulled = models("pull", f"hf:{SEEING}")
+    assert pulled.code == 0
+    assert "cannot see" in pulled.error
+    assert "mmproj-another-7b-F16.gguf" in pulled.error
+    assert in_the_cache(SEEING) == {model}
+
+
+def test_a_projector_goes_with_the_last_model_that_has_it(hub: Hub, seeing: dict[str, bytes]) -> None:
+    model, projector, _other = seeing
+    larger = "tiny-hunyuan-vl-Q8_0.gguf"
+    hub.add(SEEING, {**seeing, larger: seeing[model] + b"\0"})
+    for quantization in ("Q4_0", "Q8_0"):
+        assert models("pull", f"hf:{SEEING}:{quantization}").code == 0
+    assert models("rm", "--yes", f"hf:{SEEING}:Q8_0").code == 0
+    assert in_the_cache(SEEING) == {model, projector}
+    assert models("rm", "--yes", f"hf:{SEEING}:Q4_0").code == 0
+    assert in_the_cache(SEEING) == set()
+
+
+def test_a_model_that_sees_and_lacks_its_projector_is_listed_so_and_names_the_command(seeing: dict[str, bytes]) -> None:
+    model, projector, _other = seeing
+    catalogue(
+        "family: mine\nmodels:\n  - name: seer\n    title: Seer\n    architecture: hunyuan_vl\n"
+        f"    capabilities: [text, image]\n    files: [{{repository: {SEEING}, file: {model}}}]\n"
+        f"    projector: {{repository: {SEEING}, file: {projector}}}\n"
+    )
+    models("pull", "seer")
+    assert names(models("list", "--json"))["seer"]["projector_installed"] is True
+    remove(hub_cache_folder(), SEEING, projector)
+    row = names(models("list", "--json"))["seer"]
+    assert (row["installed"], row["sees"], row["projector_installed"]) == (True, True, False)
+    [line] = [line for line in models("list").out.splitlines() if line.startswith("seer")]
+    assert "in part" in line
+    assert "its projector is missing" in line
+    chinese = str(Path(__file__).parent / "data" / "chinese.png")
+    asked = run_hychat("-m", "seer", "-n", "--max-tokens", "3", "-a", chinese, "What is this?")
+    assert "its projector is not on this machine" in asked.error
+    assert "hychat models pull seer" in asked.error
+
+
+@pytest.mark.parametrize(
+    ("model", "others", "projector"),
+    [
+        ("Seer-2B-Q4_K_M.gguf", ["mmproj-Seer-2B-Q8_0.gguf", "mmproj-Seer-2B-f16.gguf"], "mmproj-Seer-2B-Q8_0.gguf"),
+        ("Seer-2B-Q4_K_M.gguf", ["mmproj-F32.gguf", "mmproj-BF16.gguf", "mmproj-F16.gguf"], "mmproj-F16.gguf"),
+        ("Seer-2B-Q4_K_M.gguf", ["Seer-2B-UD-Q2_K_XL.gguf", "mmproj-model-f16.gguf"], "mmproj-model-f16.gguf"),
+        ("Q4/Seer-2B-Q4_0-00001-of-00002.gguf", ["Q4/Seer-2B-Q4_0-00002-of-00002.gguf", "mmproj.gguf"], "mmproj.gguf"),
+        ("Seer-2B-Q4_K_M.gguf", ["Other-7B-Q4_0.gguf", "mmproj-F16.gguf"], None),
+        ("Seer-2B-Q4_K_M.gguf", ["mmproj-Seer-7B-F16.gguf"], None),
+        ("Seer-2B-Q4_K_M.gguf", ["mmproj-Seer-2B-F16.txt"], None),
+    ],
+)
+def test_a_projector_is_found_by_the_names_beside_it(model: str, others: list[str], projector: str | None) -> None:
+    assert fitting_projector(model, [model, *others]) == projector
 
 
 def test_a_file_that_would_leave_its_folder_is_not_seen(hub: Hub, tiny: bytes) -> None:

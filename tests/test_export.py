@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from hychat.domain.attachment import Attachment, AttachmentKind
+from hychat.domain.attachment import OCR, Attachment, AttachmentKind
 from hychat.domain.choices import Style
 from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Usage
 from hychat.domain.message import Conversation, FilePart, ImagePart, Message, Role, TextPart, ThoughtPart
@@ -309,6 +309,30 @@ def test_html_holds_nothing_that_runs_or_loads(text: str) -> None:
 def test_html_keeps_links_to_pages() -> None:
     links = [each for name, each in Outline(answer_as_html("[x](https://example.com/?a=1&b)")).tags if name == "a"]
     assert links == [{"href": "https://example.com/?a=1&b"}]
+
+
+def with_picture(read_by: str | None, text: str) -> Conversation:
+    picture = replace(CAT, read_by=read_by, text=text)
+    return Conversation(messages=(Message(Role.USER, (ImagePart(picture), TextPart("And this?")), id="q"),))
+
+
+def test_text_that_was_read_out_of_a_picture_is_in_every_export() -> None:
+    chat = with_picture(OCR, "milk & ``` bread\n# eggs")
+    assert "Text that OCR read out of it:\n\n````\nmilk & ``` bread\n# eggs\n````" in to_markdown(chat)
+    assert "milk &amp; ``` bread\n# eggs" in to_html(chat)
+    [file] = json.loads(to_json(chat))["messages"][0]["files"]
+    assert (file["text"], file["read_by"]) == ("milk & ``` bread\n# eggs", "OCR")
+
+
+def test_what_another_model_saw_is_told_with_its_name() -> None:
+    chat = with_picture("qwen3-vl-2b", "A cat.\nIt sleeps.")
+    assert "What qwen3-vl-2b saw in it:\n\n> A cat.\n> It sleeps." in to_markdown(chat)
+    assert "What qwen3-vl-2b saw in it:" in to_html(chat)
+
+
+@pytest.mark.parametrize(("read_by", "text"), [(None, ""), (OCR, " ")])
+def test_a_picture_without_words_stands_alone(read_by: str | None, text: str) -> None:
+    assert "Image: `cat.png`\n\nAnd this?" in to_markdown(with_picture(read_by, text))
 
 
 def test_html_holds_the_pictures_themselves() -> None:

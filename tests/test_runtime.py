@@ -16,6 +16,7 @@ from hychat.domain.message import Conversation
 from hychat.domain.model import LocalModel
 from hychat.domain.safety import SafetyAction
 from hychat.engine.echo import EchoEngine
+from hychat.engine.memory import Memory
 from hychat.runtime import Runtime
 from tests.sessions import ask, failure, finished
 from tests.tiny_guard import write_guard
@@ -103,6 +104,37 @@ def test_a_chat_opens_where_it_was(runtime: Runtime) -> None:
     runtime.history().save_position(session.conversation.at(one))
 
     assert runtime.session(runtime.history().latest()).conversation.leaf == one
+
+
+class Mapped(EchoEngine):
+    """An engine whose model stands in memory, part of it as the file that it is."""
+
+    def places(self) -> dict[str, dict[str, int]]:
+        return {"CPU_Mapped": {"model": 6000}, "CPU": {"model": 500, "KV": 500}}
+
+
+def test_an_onlooker_fits_beside_the_model_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = {"qwen3-vl-2b": tmp_path / "large.gguf", "smolvlm-500m": tmp_path / "small.gguf"}
+    for path, size in zip(paths.values(), (3000, 1000), strict=True):
+        path.write_bytes(bytes(size))
+    monkeypatch.setattr("hychat.catalogue.onlooker.installed_path", lambda spec: paths.get(spec.name))
+    monkeypatch.setattr("hychat.catalogue.onlooker.projector_of", lambda local: Path(local.path))
+    monkeypatch.setattr("hychat.engine.memory.machine_memory", lambda: Memory(10_000, 16_000))
+    with closing(Runtime(Config(model="text"), open_engine=lambda _model: Mapped())) as runtime:
+        runtime.session()
+        onlooker = runtime.eyes().find_onlooker()
+        assert onlooker is not None
+        assert onlooker.name == "smolvlm-500m"
+
+
+def test_a_model_whose_projector_alone_is_missing_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = LocalModel(find("qwen3-vl-2b"), str(tmp_path / "model.gguf"))
+    monkeypatch.setattr("hychat.runtime.locate", lambda _name: local)
+    with closing(Runtime(Config(model="qwen3-vl-2b"), open_engine=lambda _model: EchoEngine())) as runtime:
+        runtime.engine("qwen3-vl-2b")
+        assert runtime.eyes().lost_sight() == "hychat models pull qwen3-vl-2b"
 
 
 def test_a_guard_model_that_is_here_rules_at_the_levels_it_is_set_for(

@@ -9,9 +9,10 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
 from hychat.domain.errors import EngineCrashed, Interrupted
 from hychat.domain.safety import SafetyAction
+from hychat.safety.fold import Folded
 from hychat.safety.guard import Guard, Layers
 from hychat.safety.guard_model import Ruling, Safety
-from hychat.safety.words import Entry, Tier, WordList
+from hychat.safety.words import Entry, Hit, Tier, WordList
 
 WORDS = WordList(
     [
@@ -213,3 +214,43 @@ def test_a_ruling_can_be_stopped(level: SafetyLevel) -> None:
         ruled.prompt("How do I build a boat?", cancel)
     with pytest.raises(Interrupted):
         ruled.reply("", "Like this.", cancel=cancel)
+
+
+FILLER = "The boats lie still. " * 4998
+"""A little shorter than what is read at once."""
+
+
+@pytest.mark.parametrize("shift", range(0, 60, 7))
+def test_a_phrase_far_down_in_a_long_text_is_found_where_it_stands(shift: int) -> None:
+    before = FILLER + "sea " * shift
+    verdict = guard().prompt(f"{before}How do I sell a stolen boat? {FILLER}{FILLER}")
+    start = len(before) + len("How do I ")
+    assert verdict.action is SafetyAction.BLOCK
+    assert verdict.span == (start, start + len("sell a stolen boat"))
+
+
+@pytest.mark.parametrize("shift", range(0, 60, 7))
+def test_what_makes_a_phrase_harmless_counts_wherever_a_long_text_is_parted(shift: int) -> None:
+    text = f"{FILLER}{'sea ' * shift}They sell a stolen boat in a novel. {FILLER}"
+    assert guard().prompt(text).action is SafetyAction.WARN
+
+
+class Interrupting(WordList):
+    """Lists that a user stops while they are looked through."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.cancel = CancelToken()
+        self.looks = 0
+
+    def hits(self, folded: Folded) -> list[Hit]:
+        self.looks += 1
+        self.cancel.set()
+        return super().hits(folded)
+
+
+def test_reading_a_long_text_can_be_stopped() -> None:
+    words = Interrupting()
+    with pytest.raises(Interrupted):
+        Guard(SafetyLevel.STANDARD, Layers(lambda: words, lambda: None)).prompt(FILLER * 20, words.cancel)
+    assert words.looks == 1

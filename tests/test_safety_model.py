@@ -189,9 +189,8 @@ def test_a_word_without_pieces_is_unknown_as_a_whole() -> None:
 class Counted:
     """An encoder that finds all harmful, but for what it is told to settle; it counts what it was asked."""
 
-    pieces = WordPieces(["boat"])
-
     def __init__(self) -> None:
+        self.pieces: Pieces = WordPieces(["boat"])
         self.floors: list[float] = []
 
     def logits(self, inputs: Sequence[Input], floors: Sequence[float] = ()) -> list[list[float] | None]:

@@ -10,16 +10,17 @@ from hychat.cli.output import Output
 from hychat.cli.reader import Wishes, read_turn
 from hychat.cli.streams import Stream
 from hychat.domain.cancel import CancelToken
-from hychat.domain.choices import SafetyLevel, Style
-from hychat.domain.errors import Blocked, ConfigError, Interrupted, UsageError
-from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent, TurnFinished
+from hychat.domain.choices import SafetyLevel, Style, Truncate
+from hychat.domain.errors import Blocked, ConfigError, Interrupted, PromptTooLong, UsageError
+from hychat.domain.event import Channel, DataTruncated, SafetyEvent, TokenEvent, TurnEvent, TurnFinished
 from hychat.domain.generation import StopReason
 from hychat.domain.message import Conversation, TextPart
 from hychat.domain.safety import SafetyAction
 from hychat.engine.echo import EchoEngine
+from hychat.safety.fold import Folded
 from hychat.safety.guard import Guard, Layers
 from hychat.safety.guard_model import Ruling
-from hychat.safety.words import Entry, Tier, WordList
+from hychat.safety.words import Entry, Hit, Tier, WordList
 from hychat.session.chat import ChatSession
 from tests.sessions import Shelf, answer_in, ask, asked, data, failure, finished, go_on
 
@@ -230,3 +231,46 @@ def test_the_verdict_of_the_last_turn_is_remembered() -> None:
     assert chat.verdict.reason == "sell a stolen boat"
     ask(chat, "silly old boat")
     assert chat.verdict.action is SafetyAction.WARN
+
+
+class Noting(WordList):
+    """Lists that note how much they were given to read."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.characters = 0
+
+    def hits(self, folded: Folded) -> list[Hit]:
+        self.characters += len(folded.text)
+        return super().hits(folded)
+
+
+BOOK = data("The boats lie still. " * 20_000)
+
+
+def test_what_is_far_too_long_is_refused_before_the_filter_reads_it() -> None:
+    words = Noting()
+    guard = Guard(SafetyLevel.STANDARD, Layers(lambda: words, lambda: None))
+    error = failure(ask(ChatSession(EchoEngine(), Conversation(), guard=guard), [BOOK, TextPart("Sum up.")])).error
+    assert isinstance(error, PromptTooLong)
+    assert words.characters == 0
+
+
+def test_of_what_is_cut_the_filter_reads_what_is_left() -> None:
+    words, engine = Noting(), EchoEngine([["Fine."]])
+    guard = Guard(SafetyLevel.STANDARD, Layers(lambda: words, lambda: None))
+    chat = ChatSession(engine, Conversation(), guard=guard)
+    events = ask(chat, [BOOK, TextPart("Sum up.")], Truncate.TAIL)
+    finished(events)
+    assert len([event for event in events if isinstance(event, DataTruncated)]) == 1
+    assert 0 < words.characters < 2 * len(asked(engine))
+
+
+def test_a_filter_that_is_stopped_in_a_long_text_ends_the_turn_as_stopped() -> None:
+    cancel = CancelToken()
+    words = Noting()
+    guard = Guard(SafetyLevel.STANDARD, Layers(lambda: words, lambda: None))
+    chat = ChatSession(EchoEngine(context_tokens=1_000_000), Conversation(), guard=guard)
+    cancel.set()
+    assert finished(list(chat.turn([BOOK, TextPart("Sum up.")], cancel))).stop is StopReason.CANCELLED
+    assert words.characters == 0

@@ -3,6 +3,8 @@
 import ctypes
 import io
 import math
+import tracemalloc
+from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,17 +19,20 @@ from hychat.domain.errors import InputUnreadable, ModelUnusable
 from hychat.domain.event import PrefillProgress
 from hychat.domain.generation import StopReason
 from hychat.engine import wire
+from hychat.engine.gguf import read_header
 from hychat.engine.llama.bindings import lib
 from hychat.engine.llama.model import Model
 from hychat.engine.llama.vision import Vision
 from hychat.engine.process import EngineOptions, EngineProcess
+from hychat.engine.projector import check_projector
 from hychat.engine.prompt.jinja import JinjaBuilder
 from hychat.engine.prompt.segments import ChatTurn, Prompt
 from hychat.engine.protocol import Done, EngineEvent, Piece, result_of
 from tests.desk import GREEDY as GREEDY_SAMPLING
 from tests.desk import Desk, load_quietly
 from tests.engines import GREEDY, closing
-from tests.tiny_vision import write_hunyuan_vl, write_smolvlm
+from tests.tiny_models import write_hunyuan_dense
+from tests.tiny_vision import write_hunyuan_vl, write_qwen3_vl, write_smolvlm
 
 Write = Callable[..., tuple[Path, Path]]
 FAMILIES = pytest.mark.parametrize("write", [write_hunyuan_vl, write_smolvlm], ids=["hunyuanvl", "idefics3"])
@@ -205,6 +210,28 @@ def test_a_picture_is_known_again_behind_other_words(desk: Desk) -> None:
     assert encoded == again
 
 
+def test_what_is_remembered_of_a_picture_is_not_its_file(desk: Desk) -> None:
+    vision = desk.scheduler._vision
+    assert vision is not None
+    vision.items(noise(0), 0)
+    tracemalloc.start()
+    try:
+        for seed in range(1, 6):
+            vision.items(noise(seed), 0)
+        kept, _most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < len(noise(1)) / 2
+
+
+def noise(seed: int) -> str:
+    """A large file, as the wire carries it."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (400, 400, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return b2a_base64(file.getvalue(), newline=False).decode()
+
+
 def test_a_kept_state_is_gone_on_with_in_another_process(files: tuple[Path, Path], tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     with closing(engine_of(*files)) as engine:
@@ -221,11 +248,22 @@ def test_a_kept_state_is_gone_on_with_in_another_process(files: tuple[Path, Path
 
 
 def test_progress_comes_while_a_picture_is_encoded_and_never_goes_back(engine: EngineProcess) -> None:
-    heard(engine, prompt(about(FIRST)))  # how much there is to do is known from then on
-    events = heard(engine, prompt(about(SECOND)))
+    events = heard(engine, prompt(about(FIRST)))
     told = [event.done for event in events if isinstance(event, PrefillProgress)]
     assert told == sorted(told)
     assert len({*told}) > 3
+
+
+def test_progress_follows_the_layers_of_the_encoder(tmp_path: Path) -> None:
+    layers = 12
+    model_path, projector = write_smolvlm(tmp_path, encoder_layers=layers)
+    vision = Vision(load_quietly(str(model_path)), str(projector), threads=1)
+    chunk = next(item for item in vision.items(noise(1), 0) if not isinstance(item, int))
+    told: list[float] = []
+    vision.encode(chunk, told.append)
+    assert told == sorted(told)
+    assert len({*told}) > layers / 2
+    assert 0 <= told[0] < told[-1] < 1
 
 
 def test_a_cancel_stops_the_encoder(engine: EngineProcess) -> None:
@@ -259,6 +297,39 @@ def test_a_projector_of_another_model_is_refused_with_both_names(tmp_path: Path,
     assert model.stem in raised.value.message
     assert projector.name in raised.value.message
     assert "mismatch" in raised.value.message
+
+
+@pytest.mark.parametrize(("write", "other"), [(write_smolvlm, write_hunyuan_vl), (write_hunyuan_vl, write_smolvlm)])
+def test_a_projector_of_another_family_is_refused_though_its_width_fits(
+    tmp_path: Path, write: Write, other: Write
+) -> None:
+    model, _projector = write(tmp_path)
+    _model, projector = other(tmp_path)
+    with closing(engine_of(model, projector)) as engine, pytest.raises(ModelUnusable) as raised:
+        result_of(engine.open(CancelToken()))
+    assert model.stem in raised.value.message
+    assert projector.name in raised.value.message
+
+
+def test_hunyuan_ocrs_projector_does_not_fit_the_hunyuan_that_only_reads(tmp_path: Path) -> None:
+    _model, projector = write_hunyuan_vl(tmp_path)
+    model = write_hunyuan_dense(tmp_path / "dense.gguf")
+    with pytest.raises(ModelUnusable, match=r"mmproj-tiny-hunyuan-vl\.gguf does not let hunyuan see"):
+        check_projector(str(projector), read_header(str(model)), "hunyuan")
+
+
+@pytest.mark.parametrize("write", [write_hunyuan_vl, write_smolvlm, write_qwen3_vl])
+def test_a_type_of_projector_that_is_not_known_may_fit_any_model(tmp_path: Path, write: Write) -> None:
+    model, projector = write(tmp_path)
+    kind = read_header(str(projector)).text("clip.projector_type") or ""
+    data = projector.read_bytes()
+    projector.write_bytes(data.replace(kind.encode(), b"x" * len(kind)))
+    check_projector(str(projector), read_header(str(model)), "any")
+
+
+def test_a_model_is_no_projector(files: tuple[Path, Path]) -> None:
+    with closing(engine_of(files[0], files[0])) as engine, pytest.raises(ModelUnusable, match="no projector"):
+        result_of(engine.open(CancelToken()))
 
 
 def test_what_is_no_projector_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:

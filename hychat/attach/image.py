@@ -17,7 +17,10 @@ LARGEST_SIDE_PIXELS: Final = 2048
 """Projectors of Qwen3-VL and HunyuanOCR take no more than 2048 x 2048 pixels; llama.cpp scales anything larger down itself."""
 MOST_BYTES: Final = 50_000_000
 MOST_PIXELS: Final = 120_000_000
-"""A phone's 108 megapixels pass. While so many are decoded they take 0.8 GB of memory, as WebP 2 GB."""
+"""A phone's 108 megapixels pass. While so many are decoded they take 0.8 GB of memory, as WebP 2 GB.
+
+The refusal writes the number out: in Chinese large numbers are counted in other steps.
+"""
 MOST_JPEG_SCANS: Final = 50
 """A progressive JPEG has about ten; a few bytes make another, and every one costs a walk over all pixels."""
 
@@ -157,9 +160,7 @@ def too_many_bytes(name: str) -> InputUnreadable:
 
 def _too_many_pixels(name: str) -> InputUnreadable:
     return InputUnreadable(
-        _("{name} says that it has more than {most} million pixels, the most that an image may have.").format(
-            name=name, most=MOST_PIXELS // 1_000_000
-        ),
+        _("{name} says that it has more than 120 million pixels, the most that an image may have.").format(name=name),
         hint=_("Scale it down first; a model looks at no more than about four million."),
     )
 

@@ -1,7 +1,6 @@
 """From what a user types to a model: by name in the catalogue, or by the path of a GGUF file."""
 
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Final
 
 from hychat.catalogue.cache import cached_files, cached_path, hub_cache_folder
 from hychat.catalogue.read import read_catalogue
-from hychat.catalogue.reference import all_parts, choose, is_projector, is_reference, read_reference
+from hychat.catalogue.reference import all_parts, choose, fitting_projector, is_reference, read_reference
 from hychat.domain.errors import CatalogueError, ModelNotFound, UsageError
 from hychat.domain.model import LocalModel, ModelFile, ModelSpec
 from hychat.messages import _
@@ -164,9 +163,8 @@ def projector_of(local: LocalModel) -> Path | None:
 
 def projector_beside(path: Path) -> Path | None:
     """The projector that lies beside a GGUF under its name; None where there is none."""
-    stems = {path.stem.lower(), _without_quantization(path.stem).lower()}
-    beside = sorted(other for other in path.parent.glob("*.gguf") if is_projector(other.name))
-    return next((other for other in beside if any(stem in other.stem.lower() for stem in stems)), None)
+    name = fitting_projector(path.name, [other.name for other in path.parent.glob("*.gguf")])
+    return path.parent / name if name else None
 
 
 def projector_at(typed: str) -> Path:
@@ -178,9 +176,9 @@ def projector_at(typed: str) -> Path:
     return Path(_local_file(typed).path)
 
 
-def _without_quantization(stem: str) -> str:
-    """As makers name their files: `Model-2B-Instruct` of `Model-2B-Instruct-Q4_K_M`."""
-    return re.sub(r"[-.](?:I?Q\d\w*|BF16|F16|F32)$", "", stem, flags=re.IGNORECASE)
+def lacks_projector(spec: ModelSpec) -> bool:
+    """Whether a model of the catalogue would see, were its projector on this machine."""
+    return spec.projector is not None and _path_of(spec.projector) is None
 
 
 def _path_of(file: ModelFile) -> Path | None:
@@ -215,8 +213,10 @@ def _from_the_hub(name: str) -> LocalModel:
             _("The model {name} is not on this machine.").format(name=name),
             hint=_("Fetch it with: {command}").format(command=f"hychat models pull {name}"),
         )
-    file = ModelFile(file=chosen, repository=reference.repository)
-    return LocalModel(ModelSpec(name, Path(chosen).stem, family="", architecture="", files=(file,)), str(files[chosen]))
+    file, sight = ModelFile(file=chosen, repository=reference.repository), fitting_projector(chosen, [*files])
+    projector = ModelFile(file=sight, repository=reference.repository) if sight else None
+    spec = ModelSpec(name, Path(chosen).stem, family="", architecture="", files=(file,), projector=projector)
+    return LocalModel(spec, str(files[chosen]))
 
 
 def _path_in_package(file: ModelFile) -> Path | None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hychat.catalogue.cache import cached_files, cached_path, hub_cache_folder
-from hychat.catalogue.find import installed_path, known_models, parts_of, projector_beside
+from hychat.catalogue.find import installed_path, known_models, lacks_projector, parts_of
 from hychat.catalogue.fits import Fit, files_bytes, fit, fit_of_size
-from hychat.catalogue.reference import PREFIX, all_parts, is_first_part, is_projector
+from hychat.catalogue.reference import PREFIX, all_parts, fitting_projector, is_first_part, is_projector
 from hychat.domain.model import Licence, ModelSpec
 from hychat.engine.gpus import gpu_memory_bytes
 from hychat.engine.memory import machine_memory
@@ -26,7 +26,9 @@ class ListedModel:
     spec: ModelSpec | None = None
     """None for what the catalogue does not know."""
     sees: bool = False
-    """Whether it can look at pictures."""
+    """Whether it can look at pictures, once it is whole."""
+    lacks_projector: bool = False
+    """Whether it is on this machine without what lets it see."""
 
     @property
     def is_installed(self) -> bool:
@@ -59,8 +61,9 @@ def list_models() -> Iterator[ListedModel]:
             listed.add(path)
         present = _installed_bytes(spec, path, cache) if path else None
         fitting = fit(spec, memory, gpu_bytes, installed_bytes=present)
+        is_blind = path is not None and lacks_projector(spec)
         yield ListedModel(
-            spec.name, spec.title, path, present or files_bytes(spec), fitting, spec, bool(spec.projector)
+            spec.name, spec.title, path, present or files_bytes(spec), fitting, spec, bool(spec.projector), is_blind
         )
     others = {(cached.repository, cached.file): cached for cached in cached_files(cache)}
     for (repository, file), cached in others.items():
@@ -69,7 +72,7 @@ def list_models() -> Iterator[ListedModel]:
             continue
         size = sum(part.bytes for part in parts if part)
         name = f"{PREFIX}{repository}:{file}"
-        sees = projector_beside(cached.path) is not None
+        sees = fitting_projector(file, [other for owner, other in others if owner == repository]) is not None
         fitting = fit_of_size(size, memory, gpu_bytes)
         yield ListedModel(name, Path(file).stem, cached.path, size, fitting, sees=sees)
 

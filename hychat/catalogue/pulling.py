@@ -14,7 +14,16 @@ from hychat.catalogue.download import pull
 from hychat.catalogue.find import find, parts_of
 from hychat.catalogue.hub import RemoteFile, repository_files
 from hychat.catalogue.licence import must_be_agreed_to
-from hychat.catalogue.reference import all_parts, choose, is_projector, is_reference, leaves_its_folder, read_reference
+from hychat.catalogue.reference import (
+    all_parts,
+    choose,
+    fitting_projector,
+    is_first_part,
+    is_projector,
+    is_reference,
+    leaves_its_folder,
+    read_reference,
+)
 from hychat.catalogue.retry import Wait, patiently
 from hychat.domain.errors import HubRefused, LicenceNotAccepted, ModelDamaged, ModelRefused, ModelUnusable, UsageError
 from hychat.domain.model import Licence, ModelFile, ModelSpec
@@ -38,6 +47,8 @@ class Wanted:
     """None for what the catalogue does not know."""
     was_chosen: bool = False
     """Whether the repository had several and hychat took one."""
+    unfitting_projectors: tuple[str, ...] = ()
+    """Those of the repository, where none has the model's name."""
 
     @property
     def part_count(self) -> int:
@@ -71,8 +82,8 @@ def wanted(name: str, endpoint: str, *, wait: Wait = time.sleep) -> Wanted:
 
 def _of_the_hub(name: str, endpoint: str, wait: Wait) -> Wanted:
     reference = read_reference(name)
-    commit, files = patiently(lambda: repository_files(reference.repository, None, endpoint), endpoint, wait)
-    by_name = {file.name: file for file in files if not leaves_its_folder(file.name)}
+    commit, listed = patiently(lambda: repository_files(reference.repository, None, endpoint), endpoint, wait)
+    by_name = {file.name: file for file in listed if not leaves_its_folder(file.name)}
     chosen = choose([*by_name], reference.choice)
     if chosen is None:
         raise _nothing_chosen(reference.repository, reference.choice, [*by_name])
@@ -83,8 +94,18 @@ def _of_the_hub(name: str, endpoint: str, wait: Wait) -> Wanted:
                 repository=reference.repository, file=chosen, missing=missing[0]
             )
         )
-    parts = [_as_model_file(by_name[part], reference.repository, commit) for part in names]
-    return Wanted(name, tuple(parts), was_chosen=not reference.choice and len(by_name) > 1)
+    sight = fitting_projector(chosen, [*by_name])
+    files = [
+        _as_model_file(by_name[each], reference.repository, commit) for each in (*names, *([sight] if sight else ()))
+    ]
+    models = [each for each in by_name if is_first_part(each) and not is_projector(each)]
+    others = () if sight else tuple(filter(is_projector, by_name))
+    return Wanted(
+        name,
+        tuple(files),
+        was_chosen=not reference.choice and len(models) > 1,
+        unfitting_projectors=others,
+    )
 
 
 def _as_model_file(file: RemoteFile, repository: str, commit: str) -> ModelFile:

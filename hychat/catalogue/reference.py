@@ -13,6 +13,12 @@ PREFERRED_QUANTIZATIONS: Final = ("Q4_K_M", "Q4_0", "IQ4_XS")
 _PART: Final = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
 _REPOSITORY: Final = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 _PROJECTOR: Final = "mmproj"
+_QUANTIZATION: Final = re.compile(r"(^|[-._])(UD[-_])?((I|T)?Q\d\w*|MXFP4\w*|BF16|F16|F32)$", re.IGNORECASE)
+"""At the end of a file's name; `UD` is one publisher's mark."""
+_PREFERRED_PROJECTORS: Final = ("Q8_0", "F16", "BF16")
+"""The small one first: it is half of the other, and sees as well."""
+_NO_MODELS_NAME: Final = re.compile(r"[-._]*(?:model)?[-._]*", re.IGNORECASE)
+"""What makers add to a projector's name that is no name of a model."""
 
 
 class HubReference(NamedTuple):
@@ -73,6 +79,35 @@ def is_first_part(name: str) -> bool:
 def is_projector(name: str) -> bool:
     """Whether a file is the part of an image model that sees, by llama.cpp's naming."""
     return _PROJECTOR in name.lower()
+
+
+def fitting_projector(model: str, names: Sequence[str]) -> str | None:
+    """Of files that are published or lie together, the projector of a model by their names; None where none is.
+
+    It has the model's name in its own, or, where all are one model in several quantizations, no model's name at all.
+    """
+    projectors = [name for name in names if is_projector(name) and name.lower().endswith(".gguf")]
+    stems = {_stem(model).lower(), _model_name(model)}
+    fitting = [name for name in projectors if any(stem in _stem(name).lower() for stem in stems)]
+    models = {_model_name(name) for name in names if not is_projector(name) and name.lower().endswith(".gguf")}
+    if not fitting and models <= stems:
+        fitting = [name for name in projectors if _NO_MODELS_NAME.fullmatch(_model_name(name).replace(_PROJECTOR, ""))]
+    order = {quantization: place for place, quantization in enumerate(_PREFERRED_PROJECTORS)}
+    ranked = [
+        (next((place for kind, place in order.items() if is_quantized_as(name, kind)), len(order)), name)
+        for name in fitting
+    ]
+    return min(ranked, default=(0, None))[1]
+
+
+def _stem(name: str) -> str:
+    """Of a file's name, whatever folder it is in and whichever part of a model."""
+    return _PART.sub("", name.rpartition("/")[2]).removesuffix(".gguf")
+
+
+def _model_name(name: str) -> str:
+    """As makers name their files: `model-2b-instruct` of `Model-2B-Instruct-Q4_K_M.gguf`."""
+    return _QUANTIZATION.sub("", _stem(name)).lower()
 
 
 def all_parts(name: str) -> list[str]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from hychat.catalogue.cache import cached_files, hub_cache_folder, remove
 from hychat.catalogue.records import forget_checksum
-from hychat.catalogue.reference import all_parts
+from hychat.catalogue.reference import all_parts, is_projector
 from hychat.domain.errors import UsageError
-from hychat.domain.model import LocalModel
+from hychat.domain.model import LocalModel, ModelFile
 from hychat.messages import _
 
 
@@ -45,6 +45,12 @@ def remove_model(model: LocalModel) -> int:
     freed = sum(remove(cache, repository, file) for file in files)
     for file in files:
         forget_checksum(repository, file)
-    if (projector := model.spec.projector) is not None:
+    if (projector := model.spec.projector) is not None and not _serves_another(projector, cache):
         freed += remove(cache, projector.repository or "", projector.file)
     return freed
+
+
+def _serves_another(projector: ModelFile, cache: Path) -> bool:
+    """Whether another model of its repository, such as another quantization, is still here."""
+    left = [cached.file for cached in cached_files(cache) if cached.repository == projector.repository]
+    return any(not is_projector(file) for file in left)

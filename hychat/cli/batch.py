@@ -15,7 +15,7 @@ from hychat.cli import typed
 from hychat.cli.commands import Command
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
-from hychat.cli.reader import INTERRUPTED, answer_as_json
+from hychat.cli.reader import INTERRUPTED, answer_as_json, picture_as_json
 from hychat.cli.stdin import read_stdin
 from hychat.config.load import load
 from hychat.domain.cancel import CancelToken
@@ -184,7 +184,7 @@ def _write_all(
 def _as_json(outcome: Outcome) -> JsonObject:
     if isinstance(outcome, HychatError):
         return {"error": outcome.message, "exit_code": outcome.exit_code}
-    read = [{"name": picture.name, "read_by": picture.read_by} for picture in outcome.pictures]
+    read = [picture_as_json(picture) for picture in outcome.pictures]
     try:
         return {**answer_as_json(outcome.message), **({"pictures": read} if read else {})}
     except ValueError:  # JSON that was cut before its end

@@ -53,6 +53,7 @@ class _Row:
     needs_acknowledgement: bool = False
     is_for_chat: bool = True
     sees: bool = False
+    lacks_projector: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -73,6 +74,7 @@ class _Row:
             "licence_needs_acknowledgement": self.needs_acknowledgement,
             "is_for_chat": self.is_for_chat,
             "sees": self.sees,
+            "projector_installed": self.is_installed and not self.lacks_projector if self.sees else None,
         }
 
 
@@ -120,6 +122,9 @@ def pull(
     found = wanted(model, endpoint)
     if found.was_chosen:
         output.note(_("Of several files, hychat takes {file}.").format(file=found.files[0].file))
+    if found.unfitting_projectors:
+        told = _("It comes without a projector, so it cannot see: none of these has its name: {files}.")
+        output.note(told.format(files=", ".join(found.unfitting_projectors)))
     is_agreed = agree(found.licence, output, accepted=accept_licence)
     done = PullView(output).show(pull_model(found, hub_cache_folder(), endpoint, is_agreed=is_agreed))
     local = locate(found.name)
@@ -213,6 +218,7 @@ def _rows() -> Iterable[_Row]:
             bool(licence and licence.needs_acknowledgement),
             model.is_for_chat,
             model.sees,
+            model.lacks_projector,
         )
 
 
@@ -224,7 +230,7 @@ def _table(rows: Sequence[_Row], *, has_licence: bool = True) -> str:
         (
             row.name,
             size(row.bytes) if row.bytes else "?",
-            _("yes") if row.is_installed else "",
+            _("in part") if row.lacks_projector else _("yes") if row.is_installed else "",
             f"{_fit_in_words(row.fit)} ({special})" if (special := _special(row)) else _fit_in_words(row.fit),
             row.licence or "",
         )
@@ -240,6 +246,8 @@ def _table(rows: Sequence[_Row], *, has_licence: bool = True) -> str:
 
 def _special(row: _Row) -> str:
     """What sets a model apart from the others."""
+    if row.lacks_projector:
+        return _("its projector is missing")
     return _("for the safety filter") if not row.is_for_chat else _("sees pictures") if row.sees else ""
 
 
@@ -296,12 +304,18 @@ def _is_elsewhere(name: str) -> str | None:
 
 
 def _fetched_before(name: str) -> str | None:
+    """Where a file of the hub is that is here already; None where the hub may have what would let it see."""
     from hychat.catalogue.find import locate
+    from hychat.catalogue.hub import is_offline
+    from hychat.engine.gguf import read_header
+    from hychat.engine.projector import may_see
 
     try:
-        return locate(name).path
+        local = locate(name)
     except ModelNotFound:
         return None
+    is_whole = is_offline() or local.spec.projector is not None or not may_see(read_header(local.path))
+    return local.path if is_whole else None
 
 
 def _audited(path: str) -> str:

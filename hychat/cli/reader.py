@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from hychat.cli.output import Output
+from hychat.domain.attachment import Attachment
 from hychat.domain.codec import JsonObject, receipt_to_json
 from hychat.domain.errors import AnswerIncomplete, Blocked
 from hychat.domain.event import (
@@ -16,7 +17,9 @@ from hychat.domain.event import (
     HistoryNotSaved,
     LoadProgress,
     PictureRead,
+    PictureUnseen,
     PrefillProgress,
+    ReadingPicture,
     SafetyEvent,
     TokenEvent,
     TurnEvent,
@@ -27,7 +30,7 @@ from hychat.domain.generation import GenerationSettings, Receipt, StopReason, Us
 from hychat.domain.message import Message
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _, ngettext
-from hychat.session.seeing import road_text
+from hychat.session.seeing import reading_text, road_text, unseen_text
 
 INTERRUPTED: Final = 130
 _PERCENT: Final = 100
@@ -37,7 +40,16 @@ _CODE_BLOCK: Final = re.compile(
 )
 """In a list it is indented; one that the answer leaves open goes to its end (https://spec.commonmark.org/0.31.2/#fenced-code-blocks)."""
 
-_Step = LoadProgress | HistoryDropped | DataTruncated | HistoryNotSaved | PictureRead | PrefillProgress | TokenEvent
+_Step = (
+    LoadProgress
+    | HistoryDropped
+    | DataTruncated
+    | HistoryNotSaved
+    | ReadingPicture
+    | PictureUnseen
+    | PrefillProgress
+    | TokenEvent
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +71,45 @@ class Wishes:
         return self.streams and not (self.as_json or self.extract or self.must_parse)
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What a turn told beside its answer."""
+
+    verdicts: list[SafetyVerdict] = field(default_factory=list)
+    pictures: list[Attachment] = field(default_factory=list)
+    """Those that were put into words for a model that cannot see."""
+
+    def as_json(self) -> JsonObject:
+        """Fields of `--json`."""
+        return {
+            "pictures": [picture_as_json(picture) for picture in self.pictures],
+            "safety": [verdict_as_json(verdict) for verdict in self.verdicts],
+        }
+
+
 def read_turn(events: Iterator[TurnEvent], output: Output, wishes: Wishes) -> int:
     """Show a turn; the exit code.
 
     Raises:
         HychatError: The turn failed; what was written before stands.
     """
-    verdicts: list[SafetyVerdict] = []
+    noted = _Noted()
     try:
         for event in events:
             match event:
                 case TurnFinished():
-                    return _finish(event, output, wishes, verdicts)
+                    return _finish(event, output, wishes, noted)
                 case TurnFailed(error):
                     output.end()
                     if wishes.as_json and isinstance(error, Blocked):
-                        output.json(
-                            {"answer": None, "error": error.message, "safety": [*map(verdict_as_json, verdicts)]}
-                        )
+                        output.json({"answer": None, "error": error.message, **noted.as_json()})
                     raise error
                 case SafetyEvent(verdict):
-                    verdicts.append(verdict)
+                    noted.verdicts.append(verdict)
                     _tell_verdict(verdict, output, wishes)
+                case PictureRead(picture, advice):
+                    noted.pictures.append(picture)
+                    output.note(road_text(picture, advice))
                 case _:
                     _show(event, output, wishes)
     finally:
@@ -97,8 +126,11 @@ def _show(event: _Step, output: Output, wishes: Wishes) -> None:
             output.progress(_("Loading the model"), int(fraction * _PERCENT), _PERCENT)
         case PrefillProgress(done, total):
             output.progress(_("Reading the prompt"), done, total)
-        case PictureRead(attachment):
-            output.note(road_text(attachment))
+        case ReadingPicture(name, reader, fraction):
+            done, total = (0, 0) if fraction is None else (int(fraction * _PERCENT), _PERCENT)
+            output.progress(reading_text(name, reader), done, total)
+        case PictureUnseen(name):
+            output.note(unseen_text(name))
         case HistoryDropped() | DataTruncated() | HistoryNotSaved():
             output.warn(_warning(event))
         case _:
@@ -138,10 +170,10 @@ def _warning(event: HistoryDropped | DataTruncated | HistoryNotSaved) -> str:
             assert_never(event)
 
 
-def _finish(event: TurnFinished, output: Output, wishes: Wishes, verdicts: Sequence[SafetyVerdict]) -> int:
+def _finish(event: TurnFinished, output: Output, wishes: Wishes, noted: _Noted) -> int:
     message = event.message
     if message.stop is StopReason.BLOCKED:
-        return _finish_blocked(message, output, wishes, verdicts)
+        return _finish_blocked(message, output, wishes, noted)
     is_cut = message.stop in {StopReason.LENGTH, StopReason.LOOP, StopReason.CANCELLED}
     if wishes.must_parse and is_cut:
         output.end()
@@ -153,7 +185,7 @@ def _finish(event: TurnFinished, output: Output, wishes: Wishes, verdicts: Seque
             ),
             hint=_("Allow a longer answer with --max-tokens, or ask for less."),
         )
-    _show_whole(message, output, wishes, verdicts)
+    _show_whole(message, output, wishes, noted)
     output.end()
     if message.stop is StopReason.COMPLETE and not message.text and not wishes.as_json:
         output.note(_("The model answered nothing."))
@@ -166,21 +198,21 @@ def _finish(event: TurnFinished, output: Output, wishes: Wishes, verdicts: Seque
     return INTERRUPTED if message.stop is StopReason.CANCELLED else 0
 
 
-def _finish_blocked(message: Message, output: Output, wishes: Wishes, verdicts: Sequence[SafetyVerdict]) -> int:
+def _finish_blocked(message: Message, output: Output, wishes: Wishes, noted: _Noted) -> int:
     """An answer that the filter ended: what was shown stays; a part of JSON or of code is of no use."""
     from hychat.safety.telling import event_text
 
     if wishes.as_json or not (wishes.extract or wishes.must_parse):
-        _show_whole(message, output, wishes, verdicts)
+        _show_whole(message, output, wishes, noted)
     output.end()
-    output.warn(event_text(verdicts[-1]))
+    output.warn(event_text(noted.verdicts[-1]))
     return Blocked.exit_code
 
 
-def _show_whole(message: Message, output: Output, wishes: Wishes, verdicts: Sequence[SafetyVerdict]) -> None:
+def _show_whole(message: Message, output: Output, wishes: Wishes, noted: _Noted) -> None:
     """The answer, where it was not shown piece by piece."""
     if wishes.as_json:
-        output.json({**answer_as_json(message), "safety": [verdict_as_json(verdict) for verdict in verdicts]})
+        output.json({**answer_as_json(message), **noted.as_json()})
     elif wishes.extract:
         output.text(_extract(message.text, output))
     elif not wishes.shows_pieces and not wishes.must_parse:
@@ -196,6 +228,11 @@ def _extract(text: str, output: Output) -> str:
         output.note(_("The answer has no code block; here is all of it."))
         return text
     return re.sub(rf"^[ \t]{{0,{len(found['indent'])}}}", "", found["code"], flags=re.MULTILINE)
+
+
+def picture_as_json(picture: Attachment) -> JsonObject:
+    """How a picture was put into words."""
+    return {"name": picture.name, "read_by": picture.read_by, "text": picture.text}
 
 
 def verdict_as_json(verdict: SafetyVerdict) -> JsonObject:

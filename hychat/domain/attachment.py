@@ -37,6 +37,11 @@ class Attachment:
     """The path it was read from."""
 
     @property
+    def is_blank(self) -> bool:
+        """Whether it is a picture in which OCR found no text, of which therefore nothing is known."""
+        return self.read_by == OCR and not self.text.strip()
+
+    @property
     def estimated_tokens(self) -> int | None:
         """About how many tokens its text takes; None for a picture, of which each model makes its own number."""
         return None if self.kind is AttachmentKind.IMAGE else _estimated_tokens(self.text)

@@ -131,12 +131,13 @@ class PromptTooLong(HychatError):
 
     exit_code = 5
 
-    def __init__(self, prompt_tokens: int, context_tokens: int) -> None:
+    def __init__(self, prompt_tokens: int, context_tokens: int, *, hint: str = "") -> None:
+        """`hint` says what helps where that is not the usual."""
         super().__init__(
             _("The prompt has {prompt_tokens} tokens; the context has room for {context_tokens}.").format(
                 prompt_tokens=prompt_tokens, context_tokens=context_tokens
             ),
-            hint=_("Shorten it, or let hychat cut the data: --truncate head, or --truncate tail."),
+            hint=hint or _("Shorten it, or let hychat cut the data: --truncate head, or --truncate tail."),
         )
         self.prompt_tokens = prompt_tokens
         self.context_tokens = context_tokens

@@ -57,11 +57,32 @@ class PrefillProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingPicture:
+    """Somebody looks at a picture, and still does."""
+
+    name: str
+    """The picture's."""
+    reader: str
+    """The model that looks, or `OCR`."""
+    fraction: float | None = None
+    """How much of the picture is read, 0 to 1; None where nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
 class PictureRead:
     """A picture was turned into words, for a model that cannot see."""
 
     attachment: Attachment
     """With the words, and who read them."""
+    advice: str = ""
+    """What would let the model see itself, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureUnseen:
+    """The model cannot see an earlier picture of the chat, and nothing on this machine puts it into words."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +121,9 @@ TurnEvent = (
     | HistoryDropped
     | DataTruncated
     | HistoryNotSaved
+    | ReadingPicture
     | PictureRead
+    | PictureUnseen
     | PrefillProgress
     | SafetyEvent
     | TokenEvent

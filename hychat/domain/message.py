@@ -145,8 +145,11 @@ class Conversation:
         """With one message more, or in the place of the one with its id; it stands there then."""
         if self.find(message.id) is None:
             return replace(self, messages=(*self.messages, message), tip=None)
-        messages = tuple(message if other.id == message.id else other for other in self.messages)
-        return replace(self, messages=messages).standing_at(message)
+        return self.with_changed(message).standing_at(message)
+
+    def with_changed(self, message: Message) -> "Conversation":
+        """With a message in the place of the one with its id; it goes on where it did."""
+        return replace(self, messages=tuple(message if other.id == message.id else other for other in self.messages))
 
     def at(self, message: Message) -> "Conversation":
         """Standing at the newest end of a branch through a message of it."""

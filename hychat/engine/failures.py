@@ -1,6 +1,7 @@
 """What a user reads when the engine's child says that it could not do something."""
 
-from typing import Protocol
+import re
+from typing import Final, Protocol
 
 from hychat.domain.errors import (
     EngineError,
@@ -12,7 +13,11 @@ from hychat.domain.errors import (
     SchemaError,
 )
 from hychat.engine import wire
+from hychat.engine.projector import not_fitting
 from hychat.messages import _
+
+_WIDTHS: Final = re.compile(r"text model \(n_embd = (\d+)\) and mmproj \(n_embd = (\d+)\)")
+"""What mtmd says of a projector whose width is another one."""
 
 
 class Loading(Protocol):
@@ -75,13 +80,15 @@ def _load_error(failed: wire.Failed, loading: Loading) -> HychatError:
     if failed.failure == wire.Failure.ADAPTER:
         return ModelUnusable(_("llama.cpp cannot use the adapter {reason}").format(reason=failed.detail))
     if failed.failure == wire.Failure.PROJECTOR:
-        return ModelUnusable(
-            _("{projector} does not let {name} see: {reason}").format(
-                projector=loading.projector, name=loading.name, reason=failed.detail
-            ),
-            hint=_("A projector belongs to one model; fetch the one that is published beside it."),
-        )
+        return not_fitting(loading.projector or "", loading.name, _projector_reason(failed.detail))
     return ModelUnusable(
         _("llama.cpp cannot load {path}: {reason}").format(path=loading.path, reason=failed.detail or "?"),
         hint=_("Fetch the file again, or look for a llama-cpp-python that knows this model."),
     )
+
+
+def _projector_reason(detail: str) -> str:
+    if widths := _WIDTHS.search(detail):
+        reason = _("mismatch of widths: a token of a picture has {theirs} numbers, and the model reads {ours}.")
+        return reason.format(ours=widths[1], theirs=widths[2])
+    return _("it does not read pictures.") if detail == wire.BLIND else detail

@@ -120,7 +120,7 @@ class Host:
         try:
             vision = _vision(model, load.projector, threads, log)
         except ProjectorLoadError as error:
-            reason = log.last_error() or str(error)
+            reason = str(error) or log.last_error()
             self._send(wire.Failed(load.request, wire.Failure.PROJECTOR, reason, []))
             return None
         self._scheduler = Scheduler(

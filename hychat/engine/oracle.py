@@ -1,7 +1,7 @@
 """A model that is asked for one short answer at a time: always the likeliest one, so that a text always gets the same."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Final, assert_never
 
 from hychat.domain.cancel import CancelToken
@@ -9,7 +9,7 @@ from hychat.domain.errors import AnswerIncomplete, Interrupted
 from hychat.domain.event import LoadProgress, PrefillProgress
 from hychat.domain.generation import TEMPERATURE_RANGE, GenerationSettings, StopReason
 from hychat.engine.prompt.segments import ChatTurn
-from hychat.engine.protocol import Done, Engine, LoadedModel, Piece, result_of
+from hychat.engine.protocol import Done, Engine, Piece, result_of
 from hychat.messages import _
 
 _PROBE: Final = (ChatTurn(is_user=True, text="?"),)
@@ -40,7 +40,7 @@ class EngineOracle:
 
     def frame(self, cancel: CancelToken) -> str:
         """What the model's own template writes around a question. Loads the model; raises as `ask`."""
-        _engine, model = self._opened(cancel)
+        model = result_of(self._engine_of_all().open(cancel))
         prompt = model.builder.render("", _PROBE, think=False)
         return "".join(segment.text for segment in prompt if segment.is_control)
 
@@ -55,7 +55,14 @@ class EngineOracle:
             Interrupted: `cancel` was set.
             HychatError: The model is not there, cannot be loaded, or its engine failed.
         """
-        engine, model = self._opened(cancel)
+        return result_of(self.asking(turns, cancel, pictures))
+
+    def asking(
+        self, turns: Sequence[str], cancel: CancelToken, pictures: Sequence[bytes] = ()
+    ) -> Generator[LoadProgress | PrefillProgress | Piece, None, str]:
+        """As `ask`, with what comes on the way."""
+        engine = self._engine_of_all()
+        model = yield from engine.open(cancel)
         chat = [
             ChatTurn(is_user=index % 2 == 0, text=text, pictures=() if index else tuple(pictures))
             for index, text in enumerate(turns)
@@ -64,12 +71,13 @@ class EngineOracle:
         said: list[str] = []
         for event in engine.stream(prompt, self._settings, cancel):
             match event:
-                case Piece():
-                    said.append(event.text)
                 case Done():
                     self._check_end(event.stop)
                 case LoadProgress() | PrefillProgress():
-                    pass
+                    yield event
+                case Piece():
+                    said.append(event.text)
+                    yield event
                 case _:
                     assert_never(event)
         return "".join(said)
@@ -85,8 +93,9 @@ class EngineOracle:
         if stop is not StopReason.COMPLETE and self._is_whole:
             raise AnswerIncomplete(_("The answer was cut before its end."))
 
-    def _opened(self, cancel: CancelToken) -> tuple[Engine, LoadedModel]:
+    def _engine_of_all(self) -> Engine:
+        """The one engine, not necessarily loaded."""
         with self._opening:
             if self._engine is None:
                 self._engine = self._open_engine()
-        return self._engine, result_of(self._engine.open(cancel))
+        return self._engine

@@ -35,6 +35,7 @@ from hychat.engine.gguf import all_parts, read_header
 from hychat.engine.greeting import offload_devices, worker_devices
 from hychat.engine.memory import machine_memory
 from hychat.engine.plan import NO_WISHES, Device, LoadPlan, Wishes, plan
+from hychat.engine.projector import check_projector
 from hychat.engine.prompt.choose import builder_for
 from hychat.engine.prompt.segments import ChatTurn, Prompt, PromptBuilder
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece, result_of
@@ -143,6 +144,8 @@ class EngineProcess:
         devices = (*offload_devices(child, cancel), *self._devices_of_workers(child))
         memory, parts = machine_memory(), all_parts(header)
         check_adapters(self._adapters, parts, options.name)
+        if options.projector is not None:
+            check_projector(options.projector, header, options.name)
         made = plan(
             header,
             available_memory_bytes=memory.available,
@@ -299,7 +302,7 @@ class EngineProcess:
             return self._ended(child)
         return ModelDamaged(
             _("llama.cpp crashed ({reason}) while it loaded {path}.").format(
-                reason=child.end_reason(), path=self._options.path
+                reason=child.end_reason(), path=", ".join(filter(None, (self._options.path, self._options.projector)))
             ),
             hint=f"{_('The file is most likely damaged: fetch it again.')}\n{child.log_tail()}".rstrip(),
         )

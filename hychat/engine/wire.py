@@ -34,6 +34,10 @@ class Failure(StrEnum):
     STATE = "state"  # a KV state file cannot be read or written
 
 
+BLIND: Final = "it does not read pictures"
+"""The detail of `Failure.PROJECTOR` where the reason is ours and not llama.cpp's."""
+
+
 class Sampling(NamedTuple):
     """A sampler chain, every choice made."""
 

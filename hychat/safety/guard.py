@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from math import ceil
@@ -15,6 +15,7 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
 from hychat.domain.errors import HychatError, Interrupted
 from hychat.domain.safety import SafetyAction, SafetyVerdict
+from hychat.messages import _
 from hychat.safety.fold import fold
 from hychat.safety.guard_model import Ruling
 from hychat.safety.window import SENTENCE_END
@@ -29,6 +30,10 @@ BLOCKED_FPR: Final = {SafetyLevel.STANDARD: 0.005, SafetyLevel.STRICT: 0.05}
 WARNED_FPR: Final = 0.02
 _LONGEST_PLACED: Final = 100_000
 """Characters of a text whose worst part is looked for."""
+_PIECE_CHARACTERS: Final = 100_000
+"""Of a long text, read in a tenth of a second, between two looks whether the user still waits."""
+_MARGIN_CHARACTERS: Final = 400
+"""Around a piece: longer than any phrase, with the context on both of its sides."""
 _MOST_PARTS: Final = 32
 """Of a long text, when the worst of it is looked for."""
 _EXCERPT_CHARACTERS: Final = 80
@@ -160,20 +165,18 @@ class Guard:
             threading.Thread(target=load, name="guard", daemon=True).start()
 
     def prompt(self, text: str, cancel: CancelToken | None = None) -> SafetyVerdict:
-        """Of what a user asks. Raises as `prepare`; and Interrupted, where a guard model is asked and `cancel` is set."""
+        """Of what a user asks. Raises as `prepare`; and Interrupted, where `cancel` is set."""
         return self.prompts([text], cancel)[0]
 
     def prompts(self, texts: Sequence[str], cancel: CancelToken | None = None) -> list[SafetyVerdict]:
         """Of many, which is faster than one by one. Raises as `prompt`."""
         words, judge = self._layers.loaded()
-        folded = [fold(text) for text in texts]
-        verdicts = [_of_hits(words.hits(each)) for each in folded]
+        looked = [_looked_through(words, text, cancel) for text in texts]
+        verdicts = [_of_hits(each.hits) for each in looked]
         rest = [number for number, verdict in enumerate(verdicts) if verdict.action not in _FINAL]
         if judge is not None:
-            left = [words.without_allowed(texts[n], folded[n]) for n in rest]
             opinions = judge.prompts(
-                [folded[n].text if t is texts[n] else fold(t).text for n, t in zip(rest, left, strict=True)],
-                max(WARNED_FPR, BLOCKED_FPR[self.level]),
+                [looked[number].judged for number in rest], max(WARNED_FPR, BLOCKED_FPR[self.level])
             )
             for number, opinion in zip(rest, opinions, strict=True):
                 found = self._weighed("prompt", opinion, judge)
@@ -234,6 +237,38 @@ class Guard:
             else SafetyAction.ALLOW
         )
         return SafetyVerdict(action, opinion.category, opinion.harm, opinion.stage)
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What the word lists make of a text."""
+
+    hits: list[Hit]
+    judged: str
+    """The text as the semantic model gets it: folded, and without what is allowed."""
+
+
+def _looked_through(words: WordList, text: str, cancel: CancelToken | None) -> _Looked:
+    """A text piece by piece, as far as the first phrase that is blocked.
+
+    Raises:
+        Interrupted: `cancel` was set.
+    """
+    hits: list[Hit] = []
+    judged: list[str] = []
+    for start in range(0, max(1, len(text)), _PIECE_CHARACTERS):
+        if cancel is not None and cancel.is_set:
+            raise Interrupted(_("Stopped."))
+        first = max(0, start - _MARGIN_CHARACTERS)
+        piece = text[first : start + _PIECE_CHARACTERS + _MARGIN_CHARACTERS]
+        folded = fold(piece)
+        begun_here = range(start - first, start - first + _PIECE_CHARACTERS)
+        hits += [hit.moved(first) for hit in words.hits(folded) if hit.span[0] in begun_here]
+        if any(hit.tier is Tier.BLOCK for hit in hits):
+            break
+        left = words.without_allowed(piece, folded)
+        judged.append(folded.text if left is piece else fold(left).text)
+    return _Looked(hits, "".join(judged))
 
 
 def open_layers(own_words: Path) -> Layers:

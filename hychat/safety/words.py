@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, cached_property
 from importlib.resources import files
@@ -67,6 +67,10 @@ class Hit:
     """After its context was looked at."""
     span: tuple[int, int]
     """First and one past the last character in the original text."""
+
+    def moved(self, characters: int) -> "Hit":
+        """Where it is in a text of which the one it was found in is a part."""
+        return replace(self, span=(self.span[0] + characters, self.span[1] + characters))
 
 
 class WordList:

@@ -8,10 +8,11 @@ from hychat.domain.choices import Style, Truncate
 from hychat.domain.errors import PromptTooLong
 from hychat.domain.event import DataTruncated, HistoryDropped, TurnEvent
 from hychat.domain.generation import GenerationSettings
-from hychat.domain.message import Message
+from hychat.domain.message import ImagePart, Message
 from hychat.engine.prompt.segments import Prompt
 from hychat.engine.prompt.style import careful
 from hychat.engine.protocol import Engine, LoadedModel
+from hychat.messages import _
 from hychat.session.compose import turns_of
 from hychat.session.fit import cut_to_fit, room, split_turns, turns_to_drop
 
@@ -80,14 +81,28 @@ class Asking:
             PromptTooLong: It may not be cut, or cutting is not enough.
         """
         if truncate is None:
-            raise PromptTooLong(tokens, limit)
+            raise PromptTooLong(tokens, limit, hint=self._pictures_to_blame(question, tokens, limit))
         parts = cut_to_fit(
-            question.parts, truncate, lambda parts: self._tokens((), replace(question, parts=parts)), limit
+            question.parts,
+            truncate,
+            lambda parts: self._tokens((), replace(question, parts=parts)),
+            limit,
+            can_see=self.model.can_see,
         )
         cut = replace(question, parts=parts)
         if (left := self._tokens((), cut)) > limit:
-            raise PromptTooLong(left, limit)
+            hint = _("The data is cut as far as it can be: shorten the words, or take a longer context (--ctx).")
+            raise PromptTooLong(left, limit, hint=self._pictures_to_blame(cut, left, limit) or hint)
         return cut
+
+    def _pictures_to_blame(self, question: Message, tokens: int, limit: int) -> str:
+        """What to do where the question would fit without its pictures, which are never cut; nothing where it would not."""
+        words = tuple(part for part in question.parts if not isinstance(part, ImagePart))
+        left = self._tokens((), replace(question, parts=words)) if self.model.can_see else tokens
+        if left > limit:
+            return ""
+        hint = _("Its pictures take {count} of them: attach fewer or smaller ones, or take a longer context (--ctx).")
+        return hint.format(count=tokens - left)
 
 
 def _flat(turns: Sequence[Sequence[Message]]) -> list[Message]:

@@ -6,7 +6,7 @@ they share is read once.
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from hychat.domain.attachment import Attachment
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.errors import HychatError
-from hychat.domain.event import PictureRead, TurnFailed, TurnFinished
+from hychat.domain.event import PictureRead, TurnEvent, TurnFailed, TurnFinished
 from hychat.domain.generation import GenerationSettings
 from hychat.domain.message import Conversation, Message, TextPart
 from hychat.engine.protocol import Engine
@@ -85,10 +85,19 @@ class _SharedEyes:
         self._eyes = eyes
         self._looking = threading.Lock()
 
-    def read(self, picture: Attachment, question: str, cancel: CancelToken) -> Attachment:
+    def read(self, picture: Attachment, question: str, cancel: CancelToken) -> Generator[TurnEvent, None, Attachment]:
         """As `Eyes`."""
         with self._looking:
-            return self._eyes.read(picture, question, cancel)
+            return (yield from self._eyes.read(picture, question, cancel))
+
+    def text_in(self, picture: Attachment, cancel: CancelToken) -> Generator[TurnEvent, None, str]:
+        """As `Eyes`."""
+        with self._looking:
+            return (yield from self._eyes.text_in(picture, cancel))
+
+    def advice(self) -> str:
+        """As `Eyes`."""
+        return self._eyes.advice()
 
 
 def _answer(  # noqa: PLR0913 - the parts of a chat

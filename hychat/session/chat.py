@@ -8,18 +8,27 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style, Truncate
-from hychat.domain.errors import HistoryError, HychatError, Interrupted, UsageError
-from hychat.domain.event import Channel, HistoryNotSaved, LoadProgress, TokenEvent, TurnEvent, TurnFailed, TurnFinished
+from hychat.domain.errors import CannotSee, HistoryError, HychatError, Interrupted, UsageError
+from hychat.domain.event import (
+    Channel,
+    HistoryNotSaved,
+    LoadProgress,
+    PictureUnseen,
+    TokenEvent,
+    TurnEvent,
+    TurnFailed,
+    TurnFinished,
+)
 from hychat.domain.generation import LARGEST_SEED, GenerationSettings, Receipt, StopReason, Usage
-from hychat.domain.message import Conversation, FilePart, Message, Part, Role, TextPart
+from hychat.domain.message import AttachedPart, Conversation, FilePart, Message, Part, Role, TextPart
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.engine.prompt.segments import begun
 from hychat.engine.protocol import Done, Engine, LoadedModel
 from hychat.messages import _
 from hychat.session.answering import Draft, Writing
 from hychat.session.asking import Asking
-from hychat.session.guarding import AnswerCheck, question_verdict, told, words_verdict
-from hychat.session.seeing import Eyes, has_pictures, put_into_words
+from hychat.session.guarding import AnswerCheck, heaviest, question_verdict, texts_verdict, told
+from hychat.session.seeing import Eyes, has_unread, pictures_of, put_into_words, texts_in
 
 if TYPE_CHECKING:
     from hychat.safety.guard import Guard
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
 _TITLE_CHARACTERS: Final = 60
 _SEED_BYTES: Final = 4
 _WORTH_KEEPING_SECONDS: Final = 1.0
+_LONG_CHARACTERS: Final = 100_000
+"""Of a question that is cut to what the model reads before the filter judges it: of so many it needs a tenth of a second."""
 
 _Result = TypeVar("_Result")
 
@@ -81,7 +92,8 @@ class ChatSession:
     ) -> None:
         """Without a store nothing is kept; without `states` a later run reads the whole chat again.
 
-        Without a guard nothing is filtered; it may be set between turns too. `eyes` look where the model cannot.
+        Without a guard nothing is filtered; it may be set between turns too. `eyes` look where the model cannot, and read
+        the text in pictures for the guard.
         """
         self.engine = engine
         self._store = store
@@ -89,6 +101,8 @@ class ChatSession:
         self._eyes = eyes
         self._is_recalled = not conversation.messages
         self._first_kept: str | None = None
+        self._unseen: set[str] = set()
+        """Ids of earlier messages whose pictures stay unseen, as the user was told."""
         self.conversation = conversation
         self.settings = settings
         self.style = style
@@ -159,7 +173,9 @@ class ChatSession:
             draft.tip = drafts[styles[0]].message.id
         writings: dict[Style, Writing] = {}
         try:
-            verdict = yield from _of(styles[0], self._judged(question, cancel))
+            question, verdict = yield from _of(
+                styles[0], self._judged(question, drafts[styles[0]].message, cancel, truncate)
+            )
             if verdict.action is SafetyAction.SUPPORT:
                 for style, draft in drafts.items():
                     yield from _of(style, self._supported(question, draft))
@@ -202,7 +218,7 @@ class ChatSession:
         hurry: CancelToken | None,
         truncate: Truncate | None = None,
     ) -> Iterator[TurnEvent]:
-        verdict = yield from self._judged(question, cancel)
+        question, verdict = yield from self._judged(question, draft.message, cancel, truncate)
         if verdict.action is SafetyAction.SUPPORT:
             yield from self._supported(question, draft)
             return
@@ -211,7 +227,35 @@ class ChatSession:
         done = yield from writing.run()
         yield from self._finished(writing, done)
 
-    def _judged(self, question: Message, cancel: CancelToken) -> Generator[TurnEvent, None, SafetyVerdict]:
+    def _judged(
+        self, question: Message, answer: Message, cancel: CancelToken, truncate: Truncate | None
+    ) -> Generator[TurnEvent, None, tuple[Message, SafetyVerdict]]:
+        """The question as the model is to read it, and what the filter says of it and of what it shows.
+
+        Raises as `told`, PromptTooLong, CannotSee, and Interrupted.
+        """
+        self.verdict = None
+        question = yield from self._within_reach(question, answer, cancel, truncate)
+        verdict = yield from self._words_judged(question, cancel)
+        if verdict.action is SafetyAction.SUPPORT or not pictures_of(question):
+            return question, verdict
+        question, texts = yield from self._looked_at(question, cancel)
+        return question, heaviest([verdict, (yield from self._texts_judged(texts, cancel))])
+
+    def _within_reach(
+        self, question: Message, answer: Message, cancel: CancelToken, truncate: Truncate | None
+    ) -> Generator[TurnEvent, None, Message]:
+        """A question of which there is no more than the model reads; only of a very long one that is asked so early.
+
+        Raises PromptTooLong.
+        """
+        if self.guard is None or _characters(question) < _LONG_CHARACTERS:
+            return question
+        model = yield from self.open(cancel)
+        asking = self._asking(model, answer, self._chosen(model, answer), cancel, is_careful=True)
+        return (yield from asking.fit((), question, truncate)).question
+
+    def _words_judged(self, question: Message, cancel: CancelToken) -> Generator[TurnEvent, None, SafetyVerdict]:
         """What the filter says of a question. One that is not ready gets so beside the model's load.
 
         Raises as `told`, and Interrupted.
@@ -229,6 +273,56 @@ class ChatSession:
         self.verdict = question_verdict(guard, question, cancel)
         return (yield from told(self.verdict))
 
+    def _looked_at(
+        self, question: Message, cancel: CancelToken
+    ) -> Generator[TurnEvent, None, tuple[Message, list[str]]]:
+        """A question, its pictures in words where the model cannot see, and the texts that were found in them."""
+        model = yield from self.open(cancel)
+        if model.can_see:
+            return question, (yield from texts_in(question, self._eyes, cancel)) if self.guard else []
+        seen = yield from put_into_words(question, self._eyes, cancel)
+        if self.conversation.find(question.id) is not None:
+            yield from self._change(seen)
+        return seen, [picture.text for picture in pictures_of(seen)]
+
+    def _texts_judged(self, texts: Sequence[str], cancel: CancelToken) -> Generator[TurnEvent, None, SafetyVerdict]:
+        """What the filter says of texts in pictures. Raises as `told`, and Interrupted."""
+        found = texts_verdict(self.guard, texts, cancel)
+        self.verdict = heaviest([self.verdict or found, found])
+        return (yield from told(found))
+
+    def _look_back(self, history: Sequence[Message], cancel: CancelToken) -> Generator[TurnEvent, None, SafetyVerdict]:
+        """Put the pictures of earlier messages into words, which another model saw itself; what the filter says of those.
+
+        Raises as `_texts_judged`.
+        """
+        verdicts: list[SafetyVerdict] = []
+        for message in history:
+            if not has_unread(message) or message.id in self._unseen:
+                continue
+            try:
+                seen = yield from put_into_words(message, self._eyes, cancel, is_earlier=True)
+            except CannotSee:
+                self._unseen.add(message.id)
+                yield from (PictureUnseen(picture.name) for picture in pictures_of(message) if not picture.read_by)
+            else:
+                verdict = yield from self._texts_judged([picture.text for picture in pictures_of(seen)], cancel)
+                verdicts.append(verdict)
+                yield from self._change(seen)
+        return heaviest(verdicts)
+
+    def _asking(
+        self,
+        model: LoadedModel,
+        answer: Message,
+        settings: GenerationSettings,
+        cancel: CancelToken,
+        *,
+        is_careful: bool,
+    ) -> Asking:
+        start, system = begun(model.builder, answer.thought, answer.text), self.conversation.system
+        return Asking(self.engine, model, settings, system, answer.style, start, cancel, is_careful=is_careful)
+
     def _prepared(
         self,
         question: Message,
@@ -239,24 +333,18 @@ class ChatSession:
     ) -> Generator[TurnEvent, None, Writing]:
         """Load the model, lay out its prompt, and keep a question that is new."""
         model = yield from self.open(cancel)
-        answer, builder = draft.message, model.builder
-        settings = self._chosen(model, answer)
-        start = begun(builder, answer.thought, answer.text)
-        system, care = self.conversation.system, draft.is_careful
-        asking = Asking(self.engine, model, settings, system, answer.style, start, cancel, is_careful=care)
+        settings = self._chosen(model, draft.message)
         asked = self.conversation.find(question.id)
-        history = self.conversation.branch(asked)[:-1] if asked else self.conversation.branch()
-        seen = asked or question
-        if not model.can_see and has_pictures(seen):
-            seen = yield from put_into_words(seen, self._eyes, cancel)
-            verdict = yield from told(words_verdict(self.guard, seen, cancel))
-            draft.is_careful = draft.is_careful or verdict.action is SafetyAction.WARN
-        fitted = yield from asking.fit(self._without_dropped(history), seen, truncate)
+        if not model.can_see:
+            verdict = yield from self._look_back(self._before(asked), cancel)
+            draft.is_careful = draft.is_careful or verdict.action is not SafetyAction.ALLOW
+        asking = self._asking(model, draft.message, settings, cancel, is_careful=draft.is_careful)
+        fitted = yield from asking.fit(self._before(asked), asked or question, truncate)
         self._first_kept = fitted.first_kept
         if asked is None:
             yield from self._keep(fitted.question)
         draft.check = AnswerCheck(self.guard, question.text, cancel) if self.guard else None
-        draft.begin(starts_in_thought=builder.starts_in_thought(think=bool(settings.think)))
+        draft.begin(starts_in_thought=model.builder.starts_in_thought(think=bool(settings.think)))
         return Writing(self.engine, model, fitted.prompt, settings, draft, cancel, hurry or CancelToken())
 
     def _supported(self, question: Message, draft: Draft) -> Generator[TurnEvent, None, None]:
@@ -281,8 +369,9 @@ class ChatSession:
             think, settings = bool(answer.thought), replace(settings, json_schema=None)
         return replace(settings, think=think, seed=_seed(settings))
 
-    def _without_dropped(self, branch: Sequence[Message]) -> Sequence[Message]:
-        """A branch without what earlier turns had to drop."""
+    def _before(self, asked: Message | None) -> Sequence[Message]:
+        """What was said before a question, or before a new one, without what earlier turns had to drop."""
+        branch = self.conversation.branch(asked)[:-1] if asked else self.conversation.branch()
         kept = next((index for index, message in enumerate(branch) if message.id == self._first_kept), 0)
         return branch[kept:]
 
@@ -315,6 +404,15 @@ class ChatSession:
             conversation = replace(conversation, title=title_of(message))
         conversation = conversation.with_message(message)
         self.conversation = replace(conversation, tip=tip) if tip else conversation
+        yield from self._store_message(message)
+
+    def _change(self, message: Message) -> Iterator[TurnEvent]:
+        """Have a message in the place of the one with its id, in the store too."""
+        if message != self.conversation.find(message.id):
+            self.conversation = self.conversation.with_changed(message)
+            yield from self._store_message(message)
+
+    def _store_message(self, message: Message) -> Iterator[TurnEvent]:
         if self._store is not None:
             try:
                 self._store.save_message(self.conversation, message)
@@ -360,8 +458,14 @@ def _seed(settings: GenerationSettings) -> int:
     return int.from_bytes(os.urandom(_SEED_BYTES)) % (LARGEST_SEED + 1) if settings.seed is None else settings.seed
 
 
+def _characters(question: Message) -> int:
+    """Of its words and its files."""
+    files = (part.attachment.text for part in question.parts if isinstance(part, FilePart))
+    return len(question.text) + sum(map(len, files))
+
+
 def title_of(message: Message) -> str:
-    """A conversation's title: the first words of its first question, or the name of its data."""
-    names = [part.attachment.name for part in message.parts if isinstance(part, FilePart)]
+    """A conversation's title: the first words of its first question, or the names of what came with it."""
+    names = [part.attachment.name for part in message.parts if isinstance(part, AttachedPart)]
     words = " ".join((message.text or " ".join(names)).split())
     return words if len(words) <= _TITLE_CHARACTERS else words[: _TITLE_CHARACTERS - 1] + "…"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from hychat.domain import codec
-from hychat.domain.attachment import Attachment
+from hychat.domain.attachment import OCR, Attachment
 from hychat.domain.generation import StopReason
 from hychat.domain.message import Conversation, FilePart, ImagePart, Message, Role
 from hychat.messages import _
@@ -25,8 +25,8 @@ def to_json(conversation: Conversation) -> str:
     An object with `format`, `version`, `id`, `title`, `model`, `system`, `created` and `messages`. Each message has
     `id`, `role`, `created`, `text`, `thought`, `files`, and, null where there is none, `parent` (the id it follows),
     `style`, `stop`, `model`, `settings` (what the answer was made with, its `seed` among them) and `usage`. Each file
-    has `kind`, `name`, `media_type`, `text`, `data` (base64), `source` and `estimated_tokens`. Moments are ISO 8601 in
-    UTC.
+    has `kind`, `name`, `media_type`, `text`, `data` (base64), `read_by` (who read a picture's text out of it), `source`
+    and `estimated_tokens`. Moments are ISO 8601 in UTC.
     """
     document = {
         "format": FORMAT,
@@ -106,12 +106,29 @@ def _message_blocks(message: Message) -> Iterator[str]:
                 yield _fenced(attachment.text, _language(attachment.name))
             case ImagePart(attachment):
                 yield _("Image: {name}").format(name=_code(attachment.name))
+                yield from _seen(attachment)
     if message.thought:
         yield _quoted(f"**{_('Thought')}**\n\n{message.thought.strip()}")
     if message.text.strip():
         yield _contained(message.text.strip("\n"))
     if note := stop_note(message.stop):
         yield f"*{note}*"
+
+
+def _seen(picture: Attachment) -> Iterator[str]:
+    """The words that stood for a picture where the model could not see it."""
+    if title := seen_title(picture):
+        yield title
+        yield _fenced(picture.text, "") if picture.read_by == OCR else _quoted(picture.text.strip())
+
+
+def seen_title(picture: Attachment) -> str:
+    """What stands above the words that were found in a picture; empty where there are none."""
+    if picture.read_by is None or not picture.text.strip():
+        return ""
+    if picture.read_by == OCR:
+        return _("Text that OCR read out of it:")
+    return _("What {model} saw in it:").format(model=one_line(picture.read_by))
 
 
 def _speaker(message: Message) -> str:

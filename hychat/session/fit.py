@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 from hychat.domain.choices import Truncate
-from hychat.domain.message import FilePart, Message, Part, Role, TextPart
+from hychat.domain.message import FilePart, ImagePart, Message, Part, Role, TextPart
 
 _ANSWER_SHARE: Final = 4
 """At most a quarter of the context is kept free for the answer while history is dropped."""
@@ -60,13 +60,20 @@ def turns_to_drop(turns: int, tokens_without: Callable[[int], int], room: Room) 
 
 
 def cut_to_fit(
-    parts: tuple[Part, ...], truncate: Truncate, tokens_of: Callable[[tuple[Part, ...]], int], limit: int
+    parts: tuple[Part, ...],
+    truncate: Truncate,
+    tokens_of: Callable[[tuple[Part, ...]], int],
+    limit: int,
+    *,
+    can_see: bool = False,
 ) -> tuple[Part, ...]:
     """The parts with the longest of their data cut at one end, so that `tokens_of` them is at most `limit`.
 
+    What was read out of a picture is data too, where the model cannot see.
+
     Where there is no data, or cutting it is not enough, the parts come back as they were cut; the caller counts again.
     """
-    index = _longest(parts)
+    index = _longest(parts, can_see=can_see)
     if index is None:
         return parts
     text = _text(parts[index])
@@ -86,16 +93,17 @@ def _kept(text: str, characters: int, truncate: Truncate) -> str:
     return text[len(text) - characters :]
 
 
-def _longest(parts: Sequence[Part]) -> int | None:
-    """The data to cut: the longest file, else the longest text."""
-    files = [index for index, part in enumerate(parts) if isinstance(part, FilePart)]
+def _longest(parts: Sequence[Part], *, can_see: bool) -> int | None:
+    """The data to cut: the longest file or picture's text, else the longest text."""
+    kinds = (FilePart,) if can_see else (FilePart, ImagePart)
+    data = [index for index, part in enumerate(parts) if isinstance(part, kinds) and _text(part)]
     texts = [index for index, part in enumerate(parts) if isinstance(part, TextPart)]
-    return max(files or texts, key=lambda index: len(_text(parts[index])), default=None)
+    return max(data or texts, key=lambda index: len(_text(parts[index])), default=None)
 
 
 def _text(part: Part) -> str:
     match part:
-        case FilePart(attachment):
+        case FilePart(attachment) | ImagePart(attachment):
             return attachment.text
         case TextPart(text):
             return text
@@ -104,6 +112,7 @@ def _text(part: Part) -> str:
 
 
 def _with_text(parts: tuple[Part, ...], index: int, text: str) -> tuple[Part, ...]:
-    part = parts[index]
-    cut: Part = FilePart(replace(part.attachment, text=text)) if isinstance(part, FilePart) else TextPart(text)
+    part, cut = parts[index], cast("Part", TextPart(text))
+    if isinstance(part, FilePart | ImagePart):
+        cut = replace(part, attachment=replace(part.attachment, text=text))
     return (*parts[:index], cut, *parts[index + 1 :])

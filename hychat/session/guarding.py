@@ -24,16 +24,16 @@ def question_verdict(guard: "Guard | None", question: Message, cancel: CancelTok
     if guard is None:
         return _ALLOWED
     pictures = (part.attachment.data for part in question.parts if isinstance(part, ImagePart))
-    return _heaviest([*guard.prompts([*_texts(question)], cancel), *map(guard.picture, pictures)])
+    return heaviest([*guard.prompts([*_texts(question)], cancel), *map(guard.picture, pictures)])
 
 
-def words_verdict(guard: "Guard | None", question: Message, cancel: CancelToken) -> SafetyVerdict:
-    """What the filter says of the words that stand for a question's pictures. Raises Interrupted."""
-    words = [part.attachment.text for part in question.parts if isinstance(part, ImagePart)]
-    return _heaviest(guard.prompts(words, cancel)) if guard else _ALLOWED
+def texts_verdict(guard: "Guard | None", texts: Sequence[str], cancel: CancelToken) -> SafetyVerdict:
+    """What the filter says of texts that were found in pictures, the heaviest. Raises Interrupted."""
+    return heaviest(guard.prompts(texts, cancel)) if guard and texts else _ALLOWED
 
 
-def _heaviest(verdicts: Sequence[SafetyVerdict]) -> SafetyVerdict:
+def heaviest(verdicts: Sequence[SafetyVerdict]) -> SafetyVerdict:
+    """The one that weighs most, the first of its kind; that all is well, where there is none."""
     order = [*SafetyAction]
     return max(verdicts, key=lambda each: order.index(each.action), default=_ALLOWED)
 

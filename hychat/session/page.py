@@ -16,7 +16,7 @@ from hychat.domain.attachment import Attachment
 from hychat.domain.message import Conversation, FilePart, ImagePart, Message, Part, Role, TextPart, ThoughtPart
 from hychat.domain.text import printable
 from hychat.messages import _, language
-from hychat.session.export import one_line, stop_note
+from hychat.session.export import one_line, seen_title, stop_note
 
 _PICTURES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """What a browser shows without running anything in it."""
@@ -124,6 +124,8 @@ def _attached(part: Part) -> Iterator[str]:
         case ImagePart(attachment):
             yield f'<p class="note">{_escaped(_("Image: {name}").format(name=one_line(attachment.name)))}</p>'
             yield from _picture(attachment)
+            if title := seen_title(attachment):
+                yield _folded(title, f'<p class="said">{_escaped(attachment.text)}</p>')
         case TextPart() | ThoughtPart():
             return
 

@@ -126,7 +126,13 @@ class Desk:
 
         whole = self.conversation
         model = self.runtime.model_name(whole)
-        summing = ChatSession(self.runtime.engine(model), whole, settings=self._settings, guard=self.session.guard)
+        summing = ChatSession(
+            self.runtime.engine(model),
+            whole,
+            settings=self._settings,
+            guard=self.session.guard,
+            eyes=self.runtime.eyes(),
+        )
         request = _("Sum up our conversation so far in a few sentences: what I want, what was found out, what is open.")
         for event in summing.turn(request, cancel):
             yield event

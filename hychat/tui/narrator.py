@@ -12,7 +12,9 @@ from hychat.domain.event import (
     HistoryNotSaved,
     LoadProgress,
     PictureRead,
+    PictureUnseen,
     PrefillProgress,
+    ReadingPicture,
     SafetyEvent,
     TokenEvent,
     TurnEvent,
@@ -24,7 +26,7 @@ from hychat.domain.message import Conversation, Message, Role
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _, ngettext
 from hychat.safety.telling import event_text
-from hychat.session.seeing import road_text
+from hychat.session.seeing import reading_text, road_text, unseen_text
 from hychat.tui.comparison import Comparison
 from hychat.tui.effects import Tone
 from hychat.tui.entries import Answer, Note, error_text
@@ -48,10 +50,8 @@ class Narrator:
     def _take(self, event: TurnEvent, conversation: Conversation) -> Iterator[Note]:
         answer = self.entry
         match event:
-            case LoadProgress(fraction):
-                answer.tell(_("loading the model, {percent:.0f} %").format(percent=100 * fraction))
-            case PrefillProgress(done, total):
-                answer.tell(_("reading, {done} of {total} tokens").format(done=f"{done:,}", total=f"{total:,}"))
+            case LoadProgress() | PrefillProgress() | ReadingPicture():
+                answer.tell(_step(event))
             case TokenEvent(text, channel):
                 self._time(channel)
                 answer.take(text, channel)
@@ -64,8 +64,8 @@ class Narrator:
                 else:
                     answer.tell("")
                 yield Note(error_text(error), Tone.ERROR)
-            case PictureRead(attachment):
-                yield Note(road_text(attachment), Tone.INFO)
+            case PictureRead() | PictureUnseen():
+                yield Note(_road(event), Tone.INFO)
             case HistoryDropped() | DataTruncated() | HistoryNotSaved():
                 yield Note(_warning(event), Tone.WARNING)
             case SafetyEvent(verdict):
@@ -92,6 +92,23 @@ class Narrator:
             now = time.monotonic()
             self._thought_began = self._thought_began or now
             self.entry.tell_thought(now - self._thought_began)
+
+
+def _step(event: LoadProgress | PrefillProgress | ReadingPicture) -> str:
+    """What is being done before the answer begins."""
+    match event:
+        case LoadProgress(fraction):
+            return _("loading the model, {percent:.0f} %").format(percent=100 * fraction)
+        case PrefillProgress(done, total):
+            return _("reading, {done} of {total} tokens").format(done=f"{done:,}", total=f"{total:,}")
+        case ReadingPicture(name, reader, fraction):
+            share = "" if fraction is None else f", {100 * fraction:.0f} %"
+            return f"{reading_text(name, reader)}{share}"
+
+
+def _road(event: PictureRead | PictureUnseen) -> str:
+    """How a model that cannot see comes by a picture."""
+    return road_text(event.attachment, event.advice) if isinstance(event, PictureRead) else unseen_text(event.name)
 
 
 def _warning(event: HistoryDropped | DataTruncated | HistoryNotSaved) -> str:

@@ -87,7 +87,9 @@ def test_a_tiny_run_gives_files_that_the_run_time_reads(tmp_path: Path) -> None:
     with torch.no_grad():
         is_piece = torch.ones(1, len(given), dtype=torch.bool)
         wanted = models["zh"](torch.tensor([given]), is_piece, ~is_piece, is_piece)[0, 0]
-    assert read(tmp_path, "zh").logits([(given, 0)])[0][0] == pytest.approx(float(wanted), abs=0.1)
+    (row,) = read(tmp_path, "zh").logits([(given, 0)])
+    assert row is not None
+    assert row[0] == pytest.approx(float(wanted), abs=0.1)
     assert 0 < net.threshold("prompt", "en", 0.02) < 1
     assert "prompt-en-True" in (tmp_path / "CARD.md").read_text(encoding="utf-8")
 

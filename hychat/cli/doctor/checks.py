@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from hychat.cli.doctor import engine, files, machine, network
+from hychat.cli.doctor import attachments, engine, files, machine, network
 from hychat.cli.doctor.finding import Check, Finding, Surroundings, warn
 from hychat.cli.doctor.placement import placement_of
 from hychat.domain.errors import HychatError
@@ -18,6 +18,10 @@ CHECKS: Final[Mapping[str, Check]] = {
     "history": files.history,
     "models": files.models,
     "states": files.states,
+    "sight": attachments.sight,
+    "ocr": attachments.ocr,
+    "image-filter": attachments.image_filter,
+    "speech": attachments.speech,
     "engine": engine.engine,
 }
 ONLINE_CHECKS: Final[Mapping[str, Check]] = {"hub": network.reachability}

@@ -16,8 +16,10 @@ _MIB: Final = 1 << 20
 _USER_DEFINED: Final = 1 << 4  # llama_token_attr
 _MARKER: Final = re.compile(r"<[|｜].+[|｜]>", re.DOTALL)
 """How control tokens are written, by whatever name a vocabulary files them."""
-_LOAD_ERROR: Final = "error loading model: "
-_LOAD_FAILED: Final = "failed to load model"
+_BEFORE_REASON: Final = re.compile(r"^(.*(error loading model|failed to load model '[^']*'): )?(\w+: (error: )?)?")
+"""What llama.cpp's code says of itself in front of a reason."""
+_NO_REASON: Final = re.compile("failed to load model$|Failed to load CLIP model")
+"""What it adds when the reason is told."""
 _THOUGHT_TAG: Final = re.compile(rb"</?(think|answer)(:opensource)?>")
 """Tags that some vocabularies hold as one control token; the thought parser needs to see them."""
 
@@ -72,9 +74,9 @@ class LogTail:
         return any(held.get("model") for memory, held in self.buffers.items() if not is_on_machine(memory))
 
     def last_error(self) -> str:
-        """The newest errors in one line, oldest first, without llama.cpp's own "failed to load model"."""
-        told = [line.rpartition(_LOAD_ERROR)[2] for line in self.errors[-3:] if not line.endswith(_LOAD_FAILED)]
-        return "; ".join(told or self.errors[-1:])
+        """The newest errors in one line, oldest first, each as its reason alone."""
+        reasons = [_BEFORE_REASON.sub("", line) for line in self.errors[-3:] if not _NO_REASON.search(line)]
+        return "; ".join(reasons or self.errors[-1:])
 
 
 class Model:

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class ProjectorLoadError(Exception):
-    """mtmd could not load a projector, or it is another model's."""
+    """mtmd could not load a projector, or it is another model's; without a text where llama.cpp's log has the reason."""
 
 
 class PictureUnreadable(Exception):

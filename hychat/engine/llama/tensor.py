@@ -13,6 +13,8 @@ _OPERATIONS_LIMIT: Final = 256
 
 _base: Final = ggml("ggml-base")
 _base.ggml_op_name.restype = ctypes.c_char_p
+_base.ggml_get_name.restype = ctypes.c_char_p
+_base.ggml_get_name.argtypes = [ctypes.c_void_p]
 _base.ggml_nbytes.restype = ctypes.c_size_t
 _base.ggml_nbytes.argtypes = [ctypes.c_void_p]
 _base.ggml_backend_tensor_get.restype = None
@@ -59,6 +61,12 @@ def operation(name: str) -> int:
 def tensor_at(address: int) -> Any:
     """The tensor at this address, a `CTensor`."""
     return CTensor.from_address(address)
+
+
+def name_at(address: int) -> bytes:
+    """The name of the tensor at this address, asked of ggml itself."""
+    name: bytes = _base.ggml_get_name(address)
+    return name
 
 
 def weight_name(tensor: Any) -> str:

@@ -7,6 +7,7 @@ import base64
 import ctypes
 import hashlib
 import os
+import re
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,15 +15,20 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
+from hychat.engine import wire
+from hychat.engine.gguf import read_header
 from hychat.engine.llama.bindings import PACKAGE
 from hychat.engine.llama.context import BATCH_TOKENS, AbortFlag, CacheFull, Context, DecodeAborted, DecodeFailed
 from hychat.engine.llama.model import LogTail, Model
 from hychat.engine.llama.sequence import Chunk, PictureUnreadable, ProjectorLoadError
+from hychat.engine.llama.tensor import name_at
 
 _REMEMBERED_BYTES: Final = 64 << 20
 """Of pixels and embeddings, beside what runs: some thirty pictures of 200 tokens in a model of 2,048 floats a token."""
 _SIGN_OF_LIFE_NODES: Final = 24
 """Of the encoder's graph, between two looks whether it shall stop."""
+_LAYER: Final = re.compile(rb"-(\d+)")
+"""Where the name of a node in the encoder's graph ends in the number of its layer (`clip_graph::cb`)."""
 _TEXT: Final = 0  # mtmd_input_chunk_type
 _TINY_SIDE: Final = 28
 _ID_BYTES: Final = 4
@@ -57,11 +63,11 @@ class _Handle:
 
 @dataclass(slots=True)
 class _Progress:
-    """Counts the nodes of an encoder's graph, which is the same for every chunk of a size."""
+    """How far an encoder is."""
 
     tell: Callable[[float], None]
-    total: int
-    done: int = 0
+    nodes: int = 0
+    layer: int = 0
 
 
 class Vision:
@@ -81,8 +87,6 @@ class Vision:
         self.abort = AbortFlag()
         """Stops the encoder too."""
         self._progress: _Progress | None = None
-        self._nodes: dict[int, int] = {}
-        """Of the graph that encodes a chunk, by its ids."""
         params = self._lib.mtmd_context_params_default()
         params.use_gpu = model.is_offloaded
         params.print_timings = False
@@ -92,11 +96,13 @@ class Vision:
         params.cb_eval = self._callback
         self._handle = self._lib.mtmd_init_from_file(os.fsencode(path), model.handle, params)
         if not self._handle:
-            raise ProjectorLoadError(path)
+            raise ProjectorLoadError
         if not self._lib.mtmd_support_vision(self._handle):
-            raise ProjectorLoadError("it does not read pictures")
+            raise ProjectorLoadError(wire.BLIND)
         self._has_grid = bool(self._lib.mtmd_decode_use_mrope(self._handle))
-        self._pictures: OrderedDict[tuple[str, int], _Picture] = OrderedDict()
+        self._layers = read_header(path).integer("clip.vision.block_count") or 1
+        self._pictures: OrderedDict[tuple[bytes, int], _Picture] = OrderedDict()
+        """By the digest of their file, and by their number in the prompt where that counts."""
 
     def close(self) -> None:
         """Free the memory; chunks must not be used any more."""
@@ -111,10 +117,12 @@ class Vision:
         Raises:
             PictureUnreadable: The base64 text holds no PNG or JPEG, or a picture that the projector does not take.
         """
-        key = file, nth if self._has_grid else 0  # some models tell pictures apart by their number in the prompt
+        data = base64.b64decode(file)
+        digest = hashlib.sha256(data).digest()
+        key = digest, nth if self._has_grid else 0  # some models tell pictures apart by their number in the prompt
         picture = self._pictures.get(key)
         if picture is None:
-            picture = self._pictures[key] = self._laid_out(file, key[1])
+            picture = self._pictures[key] = self._laid_out(data, *key)
             self._forget_oldest()
         self._pictures.move_to_end(key)
         return picture.items
@@ -123,8 +131,7 @@ class Vision:
         while len(self._pictures) > 1 and sum(each.bytes for each in self._pictures.values()) > _REMEMBERED_BYTES:
             self._pictures.popitem(last=False)
 
-    def _laid_out(self, file: str, nth: int) -> _Picture:
-        data = base64.b64decode(file)
+    def _laid_out(self, data: bytes, digest: bytes, nth: int) -> _Picture:
         bitmap = self._bitmap(data)
         before = (ctypes.c_uint8 * (3 * _TINY_SIDE * _TINY_SIDE))()
         tiny = self._lib.mtmd_bitmap_init(_TINY_SIDE, _TINY_SIDE, before)
@@ -135,7 +142,6 @@ class Vision:
             self._lib.mtmd_bitmap_free(tiny)
             pixels = self._lib.mtmd_bitmap_get_n_bytes(bitmap)
             self._lib.mtmd_bitmap_free(bitmap)
-        digest = hashlib.sha256(data).digest()
         chunks = [item for item in items if isinstance(item, Chunk)]
         for number, chunk in enumerate(chunks):
             chunk.ids = _ids(digest + bytes([number % 256, nth % 256]), len(chunk.ids))
@@ -186,14 +192,13 @@ class Vision:
         if chunk.embeddings is not None:
             return
         size = len(chunk.ids)
-        self._progress = _Progress(tell, self._nodes.get(size, 0))
+        self._progress = _Progress(tell)
         try:
             failed = self._lib.mtmd_encode_chunk(self._handle, chunk.handle.pointer)
             if self.abort.is_set:
                 raise DecodeAborted
             if failed:
                 raise DecodeFailed(f"mtmd_encode_chunk returned {failed}")
-            self._nodes[size] = self._progress.done
         finally:
             self._progress = None
         floats = size * self._model.embedding_width
@@ -203,16 +208,17 @@ class Vision:
         if without_pixels:
             chunk.handle = _Handle(without_pixels, self._lib.mtmd_input_chunk_free)
 
-    def _look_up(self, _tensor: Any, is_question: bool, _user_data: Any) -> bool:
+    def _look_up(self, address: int, is_question: bool, _user_data: Any) -> bool:
         """Ggml asks of each node whether it is of interest, and tells when such a one is computed."""
         progress = self._progress
         if progress is None:
             return not is_question
         if is_question:
-            progress.done += 1
-            return progress.done % _SIGN_OF_LIFE_NODES == 0
-        if progress.total:
-            progress.tell(min(progress.done / progress.total, 1.0))
+            progress.nodes += 1
+            if found := _LAYER.search(name_at(address)):
+                progress.layer = max(progress.layer, int(found[1]))
+            return progress.nodes % _SIGN_OF_LIFE_NODES == 0
+        progress.tell(min(progress.layer / self._layers, 1.0))
         return not self.abort.is_set
 
     # Embeddings into the KV cache
