@@ -1,17 +1,20 @@
 """Quantizing tiny models of the Hunyuan families, and what the new files are."""
 
-import errno
-import os
 import re
+import shutil
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
+from hychat.attach.text import read_file
 from hychat.conversion.file_types import FILE_TYPES
 from hychat.conversion.imatrix import Reading, make_imatrix
 from hychat.conversion.quantize import Quantization, forecast, quantize
-from hychat.conversion.whole_file import whole_file
+from hychat.domain.attachment import Attachment
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import ConversionError, Interrupted, ModelDamaged, ModelRefused, UsageError
 from hychat.engine.audit import audit
@@ -35,10 +38,10 @@ def moe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def text(tmp_path: Path) -> Path:
+def text(tmp_path: Path) -> Attachment:
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
-    return path
+    return read_file(path).attachment
 
 
 def formats(path: Path) -> dict[str, str]:
@@ -154,11 +157,44 @@ def test_source_and_target_must_differ(dense: Path) -> None:
         quantize(Quantization(dense, "Q4_0"), dense, CancelToken(), overwrites=True)
 
 
-def test_a_file_that_cannot_be_finished_is_gone(tmp_path: Path) -> None:
-    target = tmp_path / "q.gguf"
-    with pytest.raises(ConversionError, match="No space left"), whole_file(target):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+def test_no_input_is_overwritten(text: Attachment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "GGUFWriter", partial(gguf.GGUFWriter, split_max_tensors=20))
+    write_hunyuan_dense(tmp_path / "model.gguf")
+    first, second = sorted(tmp_path.glob("model-*.gguf"))
+    matrix = tmp_path / "m.gguf"
+    make_imatrix(first, Reading(text, 64, 1, threads=1), matrix, CancelToken())
+    before = {path: path.read_bytes() for path in (first, second, matrix)}
+    for target in before:
+        with pytest.raises(UsageError, match="read and written at once"):
+            quantize(Quantization(first, "Q4_0", matrix), target, CancelToken(), overwrites=True)
+    for target in (first, second, Path(text.source or "")):
+        with pytest.raises(UsageError, match="read and written at once"):
+            make_imatrix(first, Reading(text, 64, 1), target, CancelToken(), overwrites=True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_source_that_is_called_like_a_file_in_the_making_stays(dense: Path, tmp_path: Path) -> None:
+    source = tmp_path / "q.gguf.part"
+    source.write_bytes(dense.read_bytes())
+    quantized(source, tmp_path / "q.gguf")
+    assert source.read_bytes() == dense.read_bytes()
+
+
+def test_a_disk_without_room_for_just_this_result_is_told_before_the_work(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, target = Quantization(dense, "Q8_0", threads=1), tmp_path / "q.gguf"
+    needed = forecast(wanted, CancelToken()).file_bytes
+    for free, fits in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path, free=free: shutil._ntuple_diskusage(free, 0, free))
+        with nullcontext() if fits else pytest.raises(ConversionError, match=r"q\.gguf needs \d+ kB; its disk has"):
+            quantize(wanted, target, CancelToken(), overwrites=True)
+
+
+def test_what_is_said_of_the_new_file_names_it_as_it_is_called_then(tmp_path: Path) -> None:
+    base = write_llama(tmp_path / "base.gguf", faults=Faults(has_template=False))
+    done = quantize(Quantization(base, "Q4_0", threads=1), tmp_path / "q.gguf", CancelToken())
+    assert ".part" not in done.remark
 
 
 def test_a_full_disk_ends_in_one_clear_line(dense: Path, tmp_path: Path) -> None:
@@ -180,7 +216,7 @@ def test_file_types_are_those_of_the_library() -> None:
 
 
 @pytest.mark.parametrize("name", [*FILE_TYPES])
-def test_every_file_type_can_be_foreseen(dense: Path, name: str, tmp_path: Path, text: Path) -> None:
+def test_every_file_type_can_be_foreseen(dense: Path, name: str, tmp_path: Path, text: Attachment) -> None:
     matrix = tmp_path / "m.gguf" if FILE_TYPES[name].needs_imatrix else None
     if matrix is not None:
         make_imatrix(dense, Reading(text, 64, 2, threads=1), matrix, CancelToken())
@@ -193,7 +229,7 @@ def test_very_few_bits_need_an_importance_matrix(dense: Path, tmp_path: Path) ->
         quantized(dense, tmp_path / "q.gguf", "IQ2_XS")
 
 
-def test_the_importance_matrix_is_that_of_the_activations(dense: Path, text: Path, tmp_path: Path) -> None:
+def test_the_importance_matrix_is_that_of_the_activations(dense: Path, text: Attachment, tmp_path: Path) -> None:
     target = tmp_path / "m.gguf"
     made = make_imatrix(dense, Reading(text, 64, 3, threads=1), target, CancelToken())
     matrix = read_imatrix(str(target))
@@ -206,7 +242,7 @@ def test_the_importance_matrix_is_that_of_the_activations(dense: Path, text: Pat
     assert (weights["blk.1.ffn_down.weight"] > 0).all()
 
 
-def test_each_expert_is_counted_apart(moe: Path, text: Path, tmp_path: Path) -> None:
+def test_each_expert_is_counted_apart(moe: Path, text: Attachment, tmp_path: Path) -> None:
     target = tmp_path / "m.gguf"
     make_imatrix(moe, Reading(text, 64, 2, threads=1), target, CancelToken())
     matrix = read_imatrix(str(target))
@@ -216,7 +252,7 @@ def test_each_expert_is_counted_apart(moe: Path, text: Path, tmp_path: Path) -> 
     assert counts.sum() == 2 * 64 * 2  # chunks x tokens x experts used
 
 
-def test_an_importance_matrix_changes_the_rounding(moe: Path, text: Path, tmp_path: Path) -> None:
+def test_an_importance_matrix_changes_the_rounding(moe: Path, text: Attachment, tmp_path: Path) -> None:
     matrix = tmp_path / "m.gguf"
     make_imatrix(moe, Reading(text, 64, 4, threads=1), matrix, CancelToken())
     plain = quantized(moe, tmp_path / "plain.gguf", "IQ4_NL")
@@ -230,7 +266,9 @@ def data_of(path: Path) -> bytes:
     return path.read_bytes()[read_header(str(path)).data_offset :]
 
 
-def test_an_importance_matrix_of_another_model_is_refused(dense: Path, moe: Path, text: Path, tmp_path: Path) -> None:
+def test_an_importance_matrix_of_another_model_is_refused(
+    dense: Path, moe: Path, text: Attachment, tmp_path: Path
+) -> None:
     matrix = tmp_path / "m.gguf"
     make_imatrix(dense, Reading(text, 64, 1, threads=1), matrix, CancelToken())
     whole = write_whole(tmp_path / "whole.gguf", SHAPES["hunyuan-0.5b"])
@@ -240,7 +278,7 @@ def test_an_importance_matrix_of_another_model_is_refused(dense: Path, moe: Path
         forecast(Quantization(dense, "Q4_0", moe), CancelToken())
 
 
-def test_a_damaged_importance_matrix_is_refused(dense: Path, text: Path, tmp_path: Path) -> None:
+def test_a_damaged_importance_matrix_is_refused(dense: Path, text: Attachment, tmp_path: Path) -> None:
     matrix = tmp_path / "m.gguf"
     make_imatrix(dense, Reading(text, 64, 1, threads=1), matrix, CancelToken())
     matrix.write_bytes(matrix.read_bytes()[:-400])
@@ -248,7 +286,7 @@ def test_a_damaged_importance_matrix_is_refused(dense: Path, text: Path, tmp_pat
         quantized(dense, tmp_path / "q.gguf", imatrix=matrix)
 
 
-def test_a_text_that_fills_no_chunk_is_refused(dense: Path, text: Path, tmp_path: Path) -> None:
+def test_a_text_that_fills_no_chunk_is_refused(dense: Path, text: Attachment, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"at least 10000 are needed"):
         make_imatrix(dense, Reading(text, 10_000, threads=1), tmp_path / "m.gguf", CancelToken())
     assert not (tmp_path / "m.gguf").exists()

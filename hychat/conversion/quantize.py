@@ -3,18 +3,18 @@
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from hychat.conversion.file_types import FileType, file_type, tensor_type, type_id
-from hychat.conversion.whole_file import whole_file
+from hychat.conversion.file_types import file_type, tensor_type, type_id
+from hychat.conversion.whole_file import check_room, whole_file
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import ConversionError, ModelDamaged, ModelRefused, UsageError
 from hychat.engine.audit import audit
-from hychat.engine.gguf import TENSOR_TYPES, GgufHeader, TensorType, read_header
+from hychat.engine.gguf import TENSOR_TYPES, GgufHeader, TensorType, all_parts, read_header
 from hychat.engine.imatrix import ImportanceMatrix, read_imatrix
 from hychat.engine.task import Progress, run_task
 from hychat.messages import _
@@ -145,15 +145,32 @@ def quantize(
         EngineError: llama.cpp's process failed.
     """
     header = _checked(wanted)
-    with whole_file(target, sources=[wanted.source], overwrites=overwrites) as part:
-        _check_room(header, file_type(wanted.file_type), part)
+    parts = all_parts(header)
+    sources = [Path(part.path) for part in parts]
+    if wanted.imatrix is not None:
+        sources.append(wanted.imatrix)
+    with whole_file(target, sources=sources, overwrites=overwrites) as part:
+        if shutil.disk_usage(part.parent).free < _most_bytes(parts):  # else llama.cpp need not be asked
+            check_room(part, target, forecast(wanted, cancel).file_bytes)
 
         def tell(progress: Progress) -> None:
             on_progress(int(progress["done"]), int(progress["total"]))
 
         told = run_task("quantize", _arguments(wanted, header, target=part), cancel, tell)
-        new = _sound_result(part)
-        return replace(_quantized(told, file_bytes=new.file_bytes), remark=_remark(new))
+        new = _sound_result(part, target)
+        return replace(_quantized(told, file_bytes=new.file_bytes), remark=_remark(new).replace(str(part), str(target)))
+
+
+def sound_header(path: Path) -> GgufHeader:
+    """The header of a whole model that could be run; a base model carries no chat template, and is one all the same.
+
+    Raises:
+        ModelNotFound: There is no such file.
+        ModelUnusable: It is damaged, or no model.
+    """
+    header = read_header(str(path))
+    audit(replace(header, metadata={_TEMPLATE_KEY: "-", **header.metadata}))
+    return header
 
 
 def quantized_as(header: GgufHeader) -> str:
@@ -174,8 +191,7 @@ def _is_quantized(kind: TensorType) -> bool:
 def _checked(wanted: Quantization) -> GgufHeader:
     """The source's header, when all that can be known before makes sense."""
     kind = file_type(wanted.file_type)
-    header = read_header(str(wanted.source))
-    _audit_as_if_for_chat(header)
+    header = sound_header(wanted.source)
     before = quantized_as(header)
     if before and not wanted.allows_requantizing:
         raise UsageError(
@@ -196,11 +212,6 @@ def _checked(wanted: Quantization) -> GgufHeader:
     return header
 
 
-def _audit_as_if_for_chat(header: GgufHeader) -> None:
-    """A base model carries no chat template, and is worth quantizing all the same."""
-    audit(replace(header, metadata={_TEMPLATE_KEY: "-", **header.metadata}))
-
-
 def _check_fits(matrix: ImportanceMatrix, header: GgufHeader) -> None:
     """Whether it was made from this model, or one of its shape."""
     shapes = {tensor.name: (*tensor.shape, 1, 1)[:3] for tensor in header.tensors}
@@ -219,18 +230,9 @@ def _check_fits(matrix: ImportanceMatrix, header: GgufHeader) -> None:
         )
 
 
-def _check_room(header: GgufHeader, kind: FileType, part: Path) -> None:
-    """The least that the result can take, against the room on its disk."""
-    smallest = tensor_type(kind.format)
-    least = sum(math.prod(t.shape) // smallest.block_elements * smallest.block_bytes for t in header.tensors)
-    free = shutil.disk_usage(part.parent).free
-    if least > free:
-        raise ConversionError(
-            _("{path} needs at least {least} MB; its disk has {free} MB left.").format(
-                path=part.parent, least=least // 10**6, free=free // 10**6
-            ),
-            hint=_("Make room, or name another folder."),
-        )
+def _most_bytes(parts: Sequence[GgufHeader]) -> int:
+    """What a model takes at 32 bits a weight; no format takes more."""
+    return sum(part.data_offset + _F32_BYTES * sum(math.prod(t.shape) for t in part.tensors) for part in parts)
 
 
 def _arguments(wanted: Quantization, header: GgufHeader, *, target: Path | None) -> dict[str, Any]:
@@ -260,17 +262,15 @@ def _quantized(told: Mapping[str, Any], *, file_bytes: int) -> Quantized:
     return Quantized(tuple(changes), tuple(told["fallbacks"]), file_bytes)
 
 
-def _sound_result(part: Path) -> GgufHeader:
+def _sound_result(part: Path, target: Path) -> GgufHeader:
     """The new file's header; llama.cpp does not notice everything that goes wrong while it writes."""
     try:
-        header = read_header(str(part))
-        _audit_as_if_for_chat(header)
+        return sound_header(part)
     except ModelDamaged as error:
         raise ConversionError(
-            _("What was written is not whole: {reason}").format(reason=error.message),
+            _("What was written is not whole: {reason}").format(reason=error.message.replace(str(part), str(target))),
             hint=_("The disk may be full; make room, or name another folder."),
         ) from error
-    return header
 
 
 def _remark(header: GgufHeader) -> str:

@@ -7,7 +7,6 @@ import typer
 
 from hychat.cli.commands import Command
 from hychat.cli.gguf import shared
-from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
 from hychat.messages import _, ngettext
 
@@ -72,14 +71,13 @@ def quantize(  # noqa: PLR0913 - one parameter an option
     output = Output.of_process()
     source = shared.located(model)
     wanted = conversion.Quantization(source, file_type, imatrix, keep_shared, allow_requantize, threads)
-    with cancelled_by_ctrl_c() as cancel:
+    with shared.stoppable(output) as cancel:
         if dry_run or target is None:
             done = conversion.forecast(wanted, cancel)
         else:
             step = _("Quantizing {name}").format(name=source.name)
             tell = shared.progress(output, step)
             done = conversion.quantize(wanted, target, cancel, tell, overwrites=overwrite)
-    output.end()
     tell_quantized(output, done, None if dry_run else target, as_json=as_json)
 
 
@@ -130,7 +128,7 @@ def _as_json(done: "Quantized", target: Path | None) -> dict[str, object]:
 
 
 def _table(done: "Quantized", target: Path | None) -> str:
-    from hychat.catalogue.download import size
+    from hychat.domain.numbers import size
 
     head = _("{name}: {size}, {ratio:.2f} of the source, {f16_ratio:.2f} of 16 bits; {bits:.2f} bits a weight").format(
         name=_("Would be") if target is None else target,
