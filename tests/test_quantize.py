@@ -14,6 +14,7 @@ from hychat.attach.text import read_file
 from hychat.conversion.file_types import FILE_TYPES
 from hychat.conversion.imatrix import Reading, make_imatrix
 from hychat.conversion.quantize import Quantization, forecast, quantize
+from hychat.conversion.recipe import known_recipes
 from hychat.domain.attachment import Attachment
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import ConversionError, Interrupted, ModelDamaged, ModelRefused, UsageError
@@ -83,21 +84,39 @@ def test_progress_goes_through_all_tensors(dense: Path, tmp_path: Path) -> None:
     assert told == [(done, total) for done in range(1, total + 1)]
 
 
-def test_router_and_shared_expert_are_kept_higher(moe: Path, tmp_path: Path) -> None:
+def test_what_every_token_of_a_mixture_goes_through_is_kept_higher(moe: Path, tmp_path: Path) -> None:
     kinds = formats(quantized(moe, tmp_path / "q.gguf"))
     assert kinds["blk.0.ffn_gate_exps.weight"] == "Q4_0"
     assert kinds["blk.0.ffn_gate_inp.weight"] == "F16"
     assert {kinds[f"blk.0.ffn_{part}_shexp.weight"] for part in ("gate", "up", "down")} == {"Q8_0"}
+    assert {kinds[f"blk.0.attn_{part}.weight"] for part in ("q", "k", "v", "output")} == {"Q8_0"}
 
 
 def test_the_mix_for_mixtures_can_be_switched_off(moe: Path, tmp_path: Path) -> None:
-    kinds = formats(quantized(moe, tmp_path / "q.gguf", keeps_shared_experts=False))
-    assert kinds["blk.0.ffn_up_shexp.weight"] == "Q4_0"
+    kinds = formats(quantized(moe, tmp_path / "q.gguf", keeps_shared=False))
+    assert kinds["blk.0.ffn_up_shexp.weight"] == kinds["blk.0.attn_q.weight"] == "Q4_0"
+
+
+def test_a_format_may_be_chosen_for_some_tensors(moe: Path, tmp_path: Path) -> None:
+    kinds = formats(quantized(moe, tmp_path / "q.gguf", formats=(("blk.1.ffn_down_exps", "Q5_0"), ("attn_v", "F16"))))
+    assert (kinds["blk.0.ffn_down_exps.weight"], kinds["blk.1.ffn_down_exps.weight"]) == ("Q4_0", "Q5_0")
+    assert (kinds["blk.0.attn_v.weight"], kinds["blk.0.attn_q.weight"]) == ("F16", "Q8_0")
+
+
+@pytest.mark.parametrize("wish", ["attn_v", "attn_v=", "=Q8_0", "attn_v=Q9", "attn_v=I32"])
+def test_a_format_for_tensors_is_told_how_to_be_written(wish: str, dense: Path) -> None:
+    ended = run_hychat("gguf", "quantize", str(dense), "--dry-run", "--tensor-type", wish)
+    assert (ended.code, "attn_v=Q8_0" in ended.error) == (2, True)
+
+
+def test_a_pattern_that_is_none_is_told(dense: Path) -> None:
+    ended = run_hychat("gguf", "quantize", str(dense), "--dry-run", "--tensor-type", "attn_(=q8_0")
+    assert (ended.code, "cannot quantize it" in ended.error) == (1, True)
 
 
 def test_a_mixture_after_a_dense_layer_is_quantized_too(tmp_path: Path) -> None:
     kinds = formats(quantized(write_hy_v3(tmp_path / "v3.gguf"), tmp_path / "q.gguf"))
-    assert kinds["blk.0.ffn_up.weight"] == kinds["blk.1.ffn_up_exps.weight"] == "Q4_0"
+    assert (kinds["blk.0.ffn_up.weight"], kinds["blk.1.ffn_up_exps.weight"]) == ("Q8_0", "Q4_0")
 
 
 def test_a_quantized_model_is_not_quantized_again_unasked(dense: Path, tmp_path: Path) -> None:
@@ -292,13 +311,17 @@ def test_a_text_that_fills_no_chunk_is_refused(dense: Path, text: Attachment, tm
     assert not (tmp_path / "m.gguf").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("hunyuan-7b", "Q4_0"), ("hunyuan-a13b", "IQ4_XS"), ("hy-mt2-30b-a3b", "Q4_0")]
-)
-def test_int4_takes_less_than_a_third_of_sixteen_bits(name: str, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["hunyuan-7b", "hunyuan-a13b", "hy-mt2-30b-a3b"])
+def test_a_recipe_in_four_bits_takes_what_it_says_and_at_most_three_tenths_of_sixteen(
+    name: str, tmp_path: Path
+) -> None:
+    recipe = known_recipes().named(f"{name}-q4_k_s")
     whole = write_whole(tmp_path / "whole.gguf", SHAPES[name])
-    done = forecast(Quantization(whole, kind, allows_requantizing=True), CancelToken())
+    wanted = Quantization(whole, recipe.quantize, keeps_shared=recipe.keep_shared, allows_requantizing=True)
+    done = forecast(wanted, CancelToken())
     assert done.bytes_after / done.f16_bytes <= 0.30
+    assert recipe.bytes is not None
+    assert abs(done.file_bytes / recipe.bytes - 1) < 0.001
 
 
 def test_the_command_prints_sizes_and_json(dense: Path, tmp_path: Path) -> None:
@@ -308,6 +331,10 @@ def test_the_command_prints_sizes_and_json(dense: Path, tmp_path: Path) -> None:
     assert ended.json["bytes"] == target.stat().st_size
     assert ended.json["ratio"] < 0.5
     assert ended.json["mix"]["Q4_0"] > 0
+    finer = run_hychat(
+        "gguf", "quantize", str(dense), "--dry-run", "--type", "Q4_0", "--tensor-type", "attn_=q8_0", "--json"
+    )
+    assert finer.json["bytes"] > ended.json["bytes"]
 
 
 def test_a_dry_run_writes_nothing(dense: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.tiny_models import write_hunyuan_dense
 GOOD = "name: mine\ntitle: Mine\nsource: {model: tiny}\nquantize: Q4_0\n"
 DENSE = ("hunyuan-0.5b", "hunyuan-1.8b", "hunyuan-4b", "hunyuan-7b", "hy-mt2-1.8b", "hy-mt2-7b")
 MIXTURES = ("hunyuan-a13b", "hy-mt2-30b-a3b")
+SMALL = ("Q4_K_S", "IQ4_XS")
 TINY = """\
 family: own
 models:
@@ -31,13 +32,20 @@ def test_every_shipped_recipe_is_named_like_its_file_and_has_its_text() -> None:
         assert recipe.imatrix is None or (recipe.folder / recipe.imatrix.text).is_file()
 
 
-@pytest.mark.parametrize("name", [*DENSE, *MIXTURES])
-def test_every_hunyuan_model_of_the_catalogue_has_a_recipe_of_its_size(name: str) -> None:
+@pytest.mark.parametrize("name", DENSE)
+def test_every_dense_hunyuan_model_of_the_catalogue_has_a_recipe_of_its_size(name: str) -> None:
     recipe = known_recipes().named(f"{name}-q4_k_m")
     known = next((file.bytes for file in find(name).files if file.quantization == recipe.quantize), None)
     assert recipe.source.repository
     assert recipe.bytes
     assert known is None or abs(recipe.bytes / known - 1) < 0.01
+
+
+@pytest.mark.parametrize("name", [*DENSE, *MIXTURES])
+def test_every_hunyuan_model_has_a_recipe_of_at_most_three_tenths_of_sixteen_bits(name: str) -> None:
+    small = [recipe for recipe in known_recipes().sound if recipe.name.startswith(name) and recipe.quantize in SMALL]
+    assert small
+    assert all(recipe.imatrix and recipe.bytes for recipe in small)
 
 
 def test_files_are_named_after_the_source() -> None:
@@ -82,7 +90,7 @@ def test_types_are_taken_in_capitals_or_not_as_on_the_command_line() -> None:
 def test_an_unknown_recipe_brings_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="no recipe hunyuan-7b") as refused:
         known_recipes().named("hunyuan-7b-q4")
-    assert "hunyuan-7b-q4_k_m" in refused.value.hint
+    assert "hunyuan-7b-q4_k_s" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -178,5 +186,5 @@ def test_what_is_missing_is_told_before_anything_is_made(kitchen: Path) -> None:
 
 def test_without_a_name_the_recipes_are_listed() -> None:
     ended = run_hychat("gguf", "build")
-    assert "hunyuan-a13b-q4_k_m  " in ended.out
+    assert "hunyuan-a13b-q4_k_s  " in ended.out
     assert {row["name"] for row in run_hychat("gguf", "build", "--json").json} >= {"starter-iq4_xs"}

@@ -69,7 +69,7 @@ class Recipe:
     """Of the GGUF that a checkpoint becomes first."""
     imatrix: RecipeImatrix | None = None
     keep_shared: bool = True
-    """Whether a mixture's shared experts are kept in more bits."""
+    """Whether what every token of a mixture goes through is kept in more bits."""
     allow_requantize: bool = False
     """Whether the source may be quantized itself."""
     bytes: int | None = None
