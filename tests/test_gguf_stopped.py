@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hychat.cli.interrupt import cancelled_by_any_signal
 from tests.programs import ROOT, Terminal, children_of, started, wait_until_gone
 from tests.whole_models import SHAPES, write_whole
 
@@ -44,6 +45,16 @@ def test_a_signal_leaves_no_file_and_no_process(name: str, number: signal.Signal
     assert not [*tmp_path.glob("*.part")]
     for worker in workers:
         wait_until_gone(worker)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with cancelled_by_any_signal() as cancel:
+            signal.raise_signal(signal.SIGHUP)
+            assert not cancel.is_set
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("name", ["quantize", "imatrix", "build"])

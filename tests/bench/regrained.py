@@ -109,11 +109,10 @@ class _Regrained:
 
     def _norm(self, name: str) -> Matrix:
         weight = self._old(name)[self._channels] * np.float32(_SHARE**0.5)
-        return _filled(weight[None], 1, _WIDER)[0]
+        return np.append(weight, np.zeros(_WIDER - _WIDTH, np.float32))
 
 
 def _filled(weight: Matrix, rows: int, columns: int) -> Matrix:
     """With zeros behind its rows and columns."""
     height, width = weight.shape
-    filled: Matrix = np.pad(weight, ((0, rows - height), (0, columns - width)))
-    return filled
+    return np.pad(weight, ((0, rows - height), (0, columns - width)))
