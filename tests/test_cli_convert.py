@@ -43,6 +43,25 @@ def test_a_folder_becomes_a_gguf_and_its_path_is_printed(tmp_path: Path) -> None
     assert audit(read_header(str(output)))
 
 
+def test_small_sizes_are_told_in_words(tmp_path: Path) -> None:
+    ended = converted(str(DENSE.write(tmp_path / "dense")), "-o", str(tmp_path / "out.gguf"))
+    assert " K parameters" in ended.error
+    assert " kB in " in ended.error
+
+
+def test_a_gguf_is_not_written_to_stdout(tmp_path: Path) -> None:
+    ended = converted(str(DENSE.write(tmp_path / "dense")), "-o", "-")
+    assert (ended.code, "stdout" in ended.error) == (2, True)
+
+
+def test_a_file_that_is_there_is_overwritten_when_it_is_said(tmp_path: Path) -> None:
+    source, output = str(DENSE.write(tmp_path / "dense")), tmp_path / "out.gguf"
+    output.write_text("mine")
+    refused = converted(source, "-o", str(output))
+    assert (refused.code, "--overwrite" in refused.error, output.read_text()) == (2, True, "mine")
+    assert converted(source, "-o", str(output), "--overwrite").code == 0
+
+
 def test_json_tells_what_was_made(tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     source = str(MIXTURE.write(tmp_path / "mixture"))
@@ -120,20 +139,19 @@ def test_another_architecture_ends_with_1(tmp_path: Path) -> None:
     assert "convert_hf_to_gguf.py" in ended.error
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_leaves_nothing(number: signal.Signals, code: int, tmp_path: Path) -> None:
     folder = DENSE.write(tmp_path / "dense")
     _make_large(folder)
     output = tmp_path / "out.gguf"
-    partial = tmp_path / "out.gguf.incomplete"
-    with started("gguf", "convert", str(folder), "-o", str(output), "--outtype", "q8_0") as process:
-        while not (partial.exists() and partial.stat().st_size > 1 << 20):
+    with started("gguf", "convert", str(folder), "-o", str(output), "--outtype", "Q8_0") as process:
+        while not [part for part in tmp_path.glob("out.gguf.*.part") if part.stat().st_size > 1 << 20]:
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _out, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert b"Traceback" not in error
-    assert not partial.exists()
-    assert not output.exists()
+    assert not [*tmp_path.glob("out.gguf*")]
 
 
 def _make_large(folder: Path) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hychat.attach.text import read_file
 from hychat.conversion.compare import compare
 from hychat.conversion.imatrix import Reading
 from hychat.conversion.quantize import Quantization, quantize
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import ConversionError, InputUnreadable, Interrupted
+from hychat.domain.errors import ConversionError, Interrupted
 from hychat.engine.llama import chunks
 from hychat.engine.llama.model import Model
 from hychat.engine.llama.tasks.perplexity import Scores, log_softmax
@@ -41,18 +42,18 @@ def text(tmp_path: Path) -> Path:
 
 
 def test_a_model_agrees_with_itself(model: Path, text: Path) -> None:
-    found = compare(model, model, Reading(text, 64, 3, threads=1), CancelToken())
+    found = compare(model, model, Reading(read_file(text).attachment, 64, 3, threads=1), CancelToken())
     assert found.perplexity_ratio == 1
     assert (found.kl_mean, found.kl_p99, found.top_agreement) == (0, 0, 1)
 
 
 def test_only_the_second_half_of_each_chunk_is_judged(model: Path, text: Path) -> None:
-    found = compare(model, model, Reading(text, 64, 3, threads=1), CancelToken())
+    found = compare(model, model, Reading(read_file(text).attachment, 64, 3, threads=1), CancelToken())
     assert (found.chunks, found.tokens) == (3, 3 * 31)
 
 
 def test_a_rounded_model_is_some_way_off(model: Path, rounded: Path, text: Path) -> None:
-    found = compare(model, rounded, Reading(text, 64, 4, threads=1), CancelToken())
+    found = compare(model, rounded, Reading(read_file(text).attachment, 64, 4, threads=1), CancelToken())
     assert 0 < found.kl_mean < found.kl_p99 < 1
     assert 0 < found.top_agreement < 1
     assert found.other != found.reference
@@ -61,7 +62,7 @@ def test_a_rounded_model_is_some_way_off(model: Path, rounded: Path, text: Path)
 def test_a_mixture_is_compared_as_well(tmp_path: Path, text: Path) -> None:
     full = write_hunyuan_moe(tmp_path / "moe.gguf")
     quantize(Quantization(full, "Q8_0", threads=1), tmp_path / "q.gguf", CancelToken())
-    found = compare(full, tmp_path / "q.gguf", Reading(text, 64, 2, threads=1), CancelToken())
+    found = compare(full, tmp_path / "q.gguf", Reading(read_file(text).attachment, 64, 2, threads=1), CancelToken())
     assert 0 < found.kl_mean < 0.01
 
 
@@ -111,23 +112,36 @@ def test_large_logits_do_not_overflow() -> None:
 def test_models_with_other_tokens_cannot_be_compared(model: Path, text: Path, tmp_path: Path) -> None:
     other = write_llama(tmp_path / "llama.gguf")
     with pytest.raises(ConversionError, match="same tokens"):
-        compare(model, other, Reading(text, 64, 1, threads=1), CancelToken())
+        compare(model, other, Reading(read_file(text).attachment, 64, 1, threads=1), CancelToken())
 
 
-def test_a_missing_text_is_told(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputUnreadable, match=r"nothing\.txt"):
-        compare(model, model, Reading(tmp_path / "nothing.txt"), CancelToken())
+def test_a_missing_text_is_told(model: Path) -> None:
+    ended = run_hychat("gguf", "compare", str(model), str(model), "--text", "nothing.txt")
+    assert (ended.code, "nothing.txt" in ended.error) == (2, True)
+
+
+def test_a_text_may_come_from_stdin(model: Path, tmp_path: Path) -> None:
+    piped, sizes = TEXT.encode(), ("--ctx", "64", "--chunks", "1", "--threads", "1")
+    compared = run_hychat("gguf", "compare", str(model), str(model), "--text", "-", *sizes, "--json", stdin=piped)
+    assert compared.json["tokens"] == 31
+    target = tmp_path / "m.gguf"
+    measured = run_hychat("gguf", "imatrix", str(model), "-f", "-", "-o", str(target), *sizes, stdin=piped)
+    assert measured.code == 0, measured.error
+    assert b"stdin" in target.read_bytes()  # what the text is called in it
+    assert "nothing on stdin" in run_hychat("gguf", "compare", str(model), str(model), "--text", "-").error
 
 
 def test_a_file_that_is_no_model_is_told(model: Path, text: Path) -> None:
     with pytest.raises(ConversionError, match="cannot be loaded"):
-        compare(model, text, Reading(text, 64), CancelToken())
+        compare(model, text, Reading(read_file(text).attachment, 64), CancelToken())
 
 
 def test_a_comparison_can_be_stopped(model: Path, text: Path) -> None:
     cancel = CancelToken()
     with pytest.raises(Interrupted):
-        compare(model, model, Reading(text, 64, threads=1), cancel, lambda _done, _total: cancel.set())
+        compare(
+            model, model, Reading(read_file(text).attachment, 64, threads=1), cancel, lambda _done, _total: cancel.set()
+        )
 
 
 def test_the_command_prints_a_table_and_json(model: Path, rounded: Path, text: Path) -> None:

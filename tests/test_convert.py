@@ -20,7 +20,17 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import ConversionError, HychatError, InputUnreadable, Interrupted, UsageError
 from hychat.engine.audit import audit
 from hychat.engine.gguf import GgufHeader, read_header
-from tests.tiny_checkpoints import ALL, DENSE, HY3, LAYERS, MIXTURE, Weights, write_json, write_safetensors
+from tests.tiny_checkpoints import (
+    ALL,
+    DENSE,
+    EXPERT_FEED_FORWARD,
+    HY3,
+    LAYERS,
+    MIXTURE,
+    Weights,
+    write_json,
+    write_safetensors,
+)
 
 NOTHING_LEFT: Final[list[str]] = []
 
@@ -116,6 +126,22 @@ def test_alpha_is_baked_into_the_rotary_base() -> None:
     assert geometry.rope_base == pytest.approx(11_158_839.925)
     assert geometry.context_tokens == 262_144
     assert (geometry.experts, geometry.experts_used, geometry.shared_feed_forward) == (64, 8, 3072)
+
+
+@pytest.mark.parametrize(("count", "stored", "shared"), [(2, 1, 1), (2, 2, 2), (1, 1, 1)])
+def test_the_shared_expert_is_as_wide_as_its_weights(count: int, stored: int, shared: int, tmp_path: Path) -> None:
+    """Tencent's own code multiplies the width by `num_shared_expert`; transformers writes the number and does not."""
+    folder = MIXTURE.write(tmp_path / "mixture", config={"num_shared_expert": count})
+    weights = {
+        name: np.repeat(weight, stored, axis=weight.shape.index(EXPERT_FEED_FORWARD))
+        if "shared_mlp" in name
+        else weight
+        for name, weight in MIXTURE.weights(307).items()
+    }
+    write_safetensors(folder / "model.safetensors", weights, "F32")
+    header = header_of(folder)
+    assert header.integer("hunyuan-moe.expert_shared_feed_forward_length") == stored * EXPERT_FEED_FORWARD
+    assert header.expert_shared_count == shared
 
 
 def test_an_answer_ends_with_a_control_token_though_the_config_says_a_dollar(tmp_path: Path) -> None:
@@ -266,14 +292,24 @@ def test_a_failure_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     folder, cancel = DENSE.write(tmp_path / "dense"), CancelToken()
     (tmp_path / "out.gguf").write_text("before")
     with pytest.raises(Interrupted):
-        convert(folder, tmp_path / "out.gguf", "f16", cancel, lambda _done, _total: cancel.set())
+        convert(folder, tmp_path / "out.gguf", "f16", cancel, lambda _done, _total: cancel.set(), overwrites=True)
     assert (tmp_path / "out.gguf").read_text() == "before"
+
+
+def test_an_existing_file_stays_unless_it_may_be_overwritten(tmp_path: Path) -> None:
+    folder, notes = DENSE.write(tmp_path / "dense"), tmp_path / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(UsageError, match="there already"):
+        convert(folder, notes, "f16", CancelToken())
+    assert notes.read_text() == "mine"
+    convert(folder, notes, "f16", CancelToken(), overwrites=True)
+    assert read_header(str(notes)).architecture == "hunyuan-dense"
 
 
 def test_a_full_disk_is_seen_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = DENSE.write(tmp_path / "dense")
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(10, 10, 0))
-    assert "0.0 GB free" in refused(folder, ConversionError).message
+    assert "0 B left" in refused(folder, ConversionError).message
 
 
 def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
@@ -292,23 +328,47 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
     assert "cannot be written" in error.message
 
 
-def test_what_lies_in_the_way_of_the_partial_file_is_told(tmp_path: Path) -> None:
+def test_what_another_program_adds_to_the_work_is_noticed(tmp_path: Path) -> None:
     folder = DENSE.write(tmp_path / "dense")
-    (tmp_path / "dense.gguf.incomplete").mkdir()
-    assert "cannot be written" in refused(folder, ConversionError).message
+
+    def meddle(done: int, total: int) -> None:
+        (part,) = tmp_path.glob("*.part")
+        if done == total:
+            with part.open("ab") as file:
+                file.write(b"more" * 8)
+
+    with pytest.raises(ConversionError, match="not whole"):
+        convert(folder, tmp_path / "out.gguf", "f16", CancelToken(), meddle)
+    assert left_beside(folder) == NOTHING_LEFT
 
 
-@pytest.mark.parametrize("output", [".", "no/such/folder.gguf"])
+def test_two_runs_with_one_output_do_not_write_into_each_others_work(tmp_path: Path) -> None:
+    folder, output = DENSE.write(tmp_path / "dense"), tmp_path / "out.gguf"
+    alone = convert(folder, tmp_path / "alone.gguf", "f16", CancelToken()).path.read_bytes()
+
+    def meet(done: int, total: int) -> None:
+        if done == total:
+            convert(folder, output, "f16", CancelToken())
+
+    with pytest.raises(UsageError, match="there already"):
+        convert(folder, output, "f16", CancelToken(), meet)
+    assert output.read_bytes() == alone
+    assert sorted(left_beside(folder)) == ["alone.gguf", "out.gguf"]
+
+
+@pytest.mark.parametrize("output", [".", "no/such/folder.gguf", "/dev/null"])
 def test_an_output_that_can_be_no_file_is_refused(output: str, tmp_path: Path) -> None:
     folder = DENSE.write(tmp_path / "dense")
     with pytest.raises(UsageError):
-        convert(folder, tmp_path / output, "f16", CancelToken())
+        convert(folder, tmp_path / output, "f16", CancelToken(), overwrites=True)
 
 
 def test_the_checkpoint_cannot_be_overwritten(tmp_path: Path) -> None:
     folder = DENSE.write(tmp_path / "dense")
-    with pytest.raises(UsageError):
-        convert(folder, folder / "model.safetensors", "f16", CancelToken())
+    (tmp_path / "link.gguf").symlink_to(folder / "model.safetensors")
+    for output in (folder / "model.safetensors", tmp_path / "link.gguf"):
+        with pytest.raises(UsageError, match="read and written at once"):
+            convert(folder, output, "f16", CancelToken(), overwrites=True)
     assert made_of(folder).tensors
 
 

@@ -29,7 +29,7 @@ def outcome(folder: Path) -> str:
     else:
         said = ""
         output.unlink()
-    assert not [path for path in folder.parent.iterdir() if path.name.endswith(".incomplete")]
+    assert not [path for path in folder.parent.iterdir() if path.name.endswith(".part")]
     assert "\n" not in said
     return said
 

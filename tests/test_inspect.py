@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from hychat.conversion.convert import convert
 from hychat.conversion.inspect import inspect
+from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import HychatError
 from hychat.engine.gguf import all_parts, read_header
 from hychat.engine.plan import plan
 from tests.hub import Hub
 from tests.programs import run_hychat
+from tests.tiny_checkpoints import DENSE
 from tests.tiny_models import write_hunyuan_dense, write_hunyuan_moe
 from tests.whole_models import SHAPES, write_whole
 
@@ -83,6 +86,15 @@ def test_json_has_the_figures(a13b: Path) -> None:
     assert told["loads"] is True
     assert sum(group["bytes"] for group in told["groups"]) == told["bytes"]
     assert told["tokenizer"]["eos"] == "<|eos|>"
+
+
+def test_a_licence_of_its_own_is_told_by_its_name_and_place(tmp_path: Path) -> None:
+    path = tmp_path / "own.gguf"
+    convert(DENSE.write(tmp_path / "dense"), path, "f16", CancelToken())
+    told = run_hychat("gguf", "inspect", str(path), "--json").json
+    assert (told["licence"], told["licence_name"]) == ("other", "tencent-hunyuan-community")
+    assert told["licence_link"] == "https://example.org/LICENSE"
+    assert "tencent-hunyuan-community, https://example.org/LICENSE" in run_hychat("gguf", "inspect", str(path)).out
 
 
 def test_the_template_is_printed_alone(tmp_path: Path) -> None:

@@ -1,17 +1,21 @@
 """Quantizing tiny models of the Hunyuan families, and what the new files are."""
 
-import errno
-import os
 import re
+import shutil
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
+from hychat.attach.text import read_file
 from hychat.conversion.file_types import FILE_TYPES
 from hychat.conversion.imatrix import Reading, make_imatrix
 from hychat.conversion.quantize import Quantization, forecast, quantize
-from hychat.conversion.whole_file import whole_file
+from hychat.conversion.recipe import known_recipes
+from hychat.domain.attachment import Attachment
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import ConversionError, Interrupted, ModelDamaged, ModelRefused, UsageError
 from hychat.engine.audit import audit
@@ -35,10 +39,10 @@ def moe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def text(tmp_path: Path) -> Path:
+def text(tmp_path: Path) -> Attachment:
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
-    return path
+    return read_file(path).attachment
 
 
 def formats(path: Path) -> dict[str, str]:
@@ -80,21 +84,39 @@ def test_progress_goes_through_all_tensors(dense: Path, tmp_path: Path) -> None:
     assert told == [(done, total) for done in range(1, total + 1)]
 
 
-def test_router_and_shared_expert_are_kept_higher(moe: Path, tmp_path: Path) -> None:
+def test_what_every_token_of_a_mixture_goes_through_is_kept_higher(moe: Path, tmp_path: Path) -> None:
     kinds = formats(quantized(moe, tmp_path / "q.gguf"))
     assert kinds["blk.0.ffn_gate_exps.weight"] == "Q4_0"
     assert kinds["blk.0.ffn_gate_inp.weight"] == "F16"
     assert {kinds[f"blk.0.ffn_{part}_shexp.weight"] for part in ("gate", "up", "down")} == {"Q8_0"}
+    assert {kinds[f"blk.0.attn_{part}.weight"] for part in ("q", "k", "v", "output")} == {"Q8_0"}
 
 
 def test_the_mix_for_mixtures_can_be_switched_off(moe: Path, tmp_path: Path) -> None:
-    kinds = formats(quantized(moe, tmp_path / "q.gguf", keeps_shared_experts=False))
-    assert kinds["blk.0.ffn_up_shexp.weight"] == "Q4_0"
+    kinds = formats(quantized(moe, tmp_path / "q.gguf", keeps_shared=False))
+    assert kinds["blk.0.ffn_up_shexp.weight"] == kinds["blk.0.attn_q.weight"] == "Q4_0"
+
+
+def test_a_format_may_be_chosen_for_some_tensors(moe: Path, tmp_path: Path) -> None:
+    kinds = formats(quantized(moe, tmp_path / "q.gguf", formats=(("blk.1.ffn_down_exps", "Q5_0"), ("attn_v", "F16"))))
+    assert (kinds["blk.0.ffn_down_exps.weight"], kinds["blk.1.ffn_down_exps.weight"]) == ("Q4_0", "Q5_0")
+    assert (kinds["blk.0.attn_v.weight"], kinds["blk.0.attn_q.weight"]) == ("F16", "Q8_0")
+
+
+@pytest.mark.parametrize("wish", ["attn_v", "attn_v=", "=Q8_0", "attn_v=Q9", "attn_v=I32"])
+def test_a_format_for_tensors_is_told_how_to_be_written(wish: str, dense: Path) -> None:
+    ended = run_hychat("gguf", "quantize", str(dense), "--dry-run", "--tensor-type", wish)
+    assert (ended.code, "attn_v=Q8_0" in ended.error) == (2, True)
+
+
+def test_a_pattern_that_is_none_is_told(dense: Path) -> None:
+    ended = run_hychat("gguf", "quantize", str(dense), "--dry-run", "--tensor-type", "attn_(=q8_0")
+    assert (ended.code, "cannot quantize it" in ended.error) == (1, True)
 
 
 def test_a_mixture_after_a_dense_layer_is_quantized_too(tmp_path: Path) -> None:
     kinds = formats(quantized(write_hy_v3(tmp_path / "v3.gguf"), tmp_path / "q.gguf"))
-    assert kinds["blk.0.ffn_up.weight"] == kinds["blk.1.ffn_up_exps.weight"] == "Q4_0"
+    assert (kinds["blk.0.ffn_up.weight"], kinds["blk.1.ffn_up_exps.weight"]) == ("Q8_0", "Q4_0")
 
 
 def test_a_quantized_model_is_not_quantized_again_unasked(dense: Path, tmp_path: Path) -> None:
@@ -154,11 +176,44 @@ def test_source_and_target_must_differ(dense: Path) -> None:
         quantize(Quantization(dense, "Q4_0"), dense, CancelToken(), overwrites=True)
 
 
-def test_a_file_that_cannot_be_finished_is_gone(tmp_path: Path) -> None:
-    target = tmp_path / "q.gguf"
-    with pytest.raises(ConversionError, match="No space left"), whole_file(target):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+def test_no_input_is_overwritten(text: Attachment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "GGUFWriter", partial(gguf.GGUFWriter, split_max_tensors=20))
+    write_hunyuan_dense(tmp_path / "model.gguf")
+    first, second = sorted(tmp_path.glob("model-*.gguf"))
+    matrix = tmp_path / "m.gguf"
+    make_imatrix(first, Reading(text, 64, 1, threads=1), matrix, CancelToken())
+    before = {path: path.read_bytes() for path in (first, second, matrix)}
+    for target in before:
+        with pytest.raises(UsageError, match="read and written at once"):
+            quantize(Quantization(first, "Q4_0", matrix), target, CancelToken(), overwrites=True)
+    for target in (first, second, Path(text.source or "")):
+        with pytest.raises(UsageError, match="read and written at once"):
+            make_imatrix(first, Reading(text, 64, 1), target, CancelToken(), overwrites=True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_source_that_is_called_like_a_file_in_the_making_stays(dense: Path, tmp_path: Path) -> None:
+    source = tmp_path / "q.gguf.part"
+    source.write_bytes(dense.read_bytes())
+    quantized(source, tmp_path / "q.gguf")
+    assert source.read_bytes() == dense.read_bytes()
+
+
+def test_a_disk_without_room_for_just_this_result_is_told_before_the_work(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, target = Quantization(dense, "Q8_0", threads=1), tmp_path / "q.gguf"
+    needed = forecast(wanted, CancelToken()).file_bytes
+    for free, fits in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path, free=free: shutil._ntuple_diskusage(free, 0, free))
+        with nullcontext() if fits else pytest.raises(ConversionError, match=r"q\.gguf needs \d+ kB; its disk has"):
+            quantize(wanted, target, CancelToken(), overwrites=True)
+
+
+def test_what_is_said_of_the_new_file_names_it_as_it_is_called_then(tmp_path: Path) -> None:
+    base = write_llama(tmp_path / "base.gguf", faults=Faults(has_template=False))
+    done = quantize(Quantization(base, "Q4_0", threads=1), tmp_path / "q.gguf", CancelToken())
+    assert ".part" not in done.remark
 
 
 def test_a_full_disk_ends_in_one_clear_line(dense: Path, tmp_path: Path) -> None:
@@ -180,7 +235,7 @@ def test_file_types_are_those_of_the_library() -> None:
 
 
 @pytest.mark.parametrize("name", [*FILE_TYPES])
-def test_every_file_type_can_be_foreseen(dense: Path, name: str, tmp_path: Path, text: Path) -> None:
+def test_every_file_type_can_be_foreseen(dense: Path, name: str, tmp_path: Path, text: Attachment) -> None:
     matrix = tmp_path / "m.gguf" if FILE_TYPES[name].needs_imatrix else None
     if matrix is not None:
         make_imatrix(dense, Reading(text, 64, 2, threads=1), matrix, CancelToken())
@@ -193,7 +248,7 @@ def test_very_few_bits_need_an_importance_matrix(dense: Path, tmp_path: Path) ->
         quantized(dense, tmp_path / "q.gguf", "IQ2_XS")
 
 
-def test_the_importance_matrix_is_that_of_the_activations(dense: Path, text: Path, tmp_path: Path) -> None:
+def test_the_importance_matrix_is_that_of_the_activations(dense: Path, text: Attachment, tmp_path: Path) -> None:
     target = tmp_path / "m.gguf"
     made = make_imatrix(dense, Reading(text, 64, 3, threads=1), target, CancelToken())
     matrix = read_imatrix(str(target))
@@ -206,7 +261,7 @@ def test_the_importance_matrix_is_that_of_the_activations(dense: Path, text: Pat
     assert (weights["blk.1.ffn_down.weight"] > 0).all()
 
 
-def test_each_expert_is_counted_apart(moe: Path, text: Path, tmp_path: Path) -> None:
+def test_each_expert_is_counted_apart(moe: Path, text: Attachment, tmp_path: Path) -> None:
     target = tmp_path / "m.gguf"
     make_imatrix(moe, Reading(text, 64, 2, threads=1), target, CancelToken())
     matrix = read_imatrix(str(target))
@@ -216,7 +271,7 @@ def test_each_expert_is_counted_apart(moe: Path, text: Path, tmp_path: Path) -> 
     assert counts.sum() == 2 * 64 * 2  # chunks x tokens x experts used
 
 
-def test_an_importance_matrix_changes_the_rounding(moe: Path, text: Path, tmp_path: Path) -> None:
+def test_an_importance_matrix_changes_the_rounding(moe: Path, text: Attachment, tmp_path: Path) -> None:
     matrix = tmp_path / "m.gguf"
     make_imatrix(moe, Reading(text, 64, 4, threads=1), matrix, CancelToken())
     plain = quantized(moe, tmp_path / "plain.gguf", "IQ4_NL")
@@ -230,7 +285,9 @@ def data_of(path: Path) -> bytes:
     return path.read_bytes()[read_header(str(path)).data_offset :]
 
 
-def test_an_importance_matrix_of_another_model_is_refused(dense: Path, moe: Path, text: Path, tmp_path: Path) -> None:
+def test_an_importance_matrix_of_another_model_is_refused(
+    dense: Path, moe: Path, text: Attachment, tmp_path: Path
+) -> None:
     matrix = tmp_path / "m.gguf"
     make_imatrix(dense, Reading(text, 64, 1, threads=1), matrix, CancelToken())
     whole = write_whole(tmp_path / "whole.gguf", SHAPES["hunyuan-0.5b"])
@@ -240,7 +297,7 @@ def test_an_importance_matrix_of_another_model_is_refused(dense: Path, moe: Path
         forecast(Quantization(dense, "Q4_0", moe), CancelToken())
 
 
-def test_a_damaged_importance_matrix_is_refused(dense: Path, text: Path, tmp_path: Path) -> None:
+def test_a_damaged_importance_matrix_is_refused(dense: Path, text: Attachment, tmp_path: Path) -> None:
     matrix = tmp_path / "m.gguf"
     make_imatrix(dense, Reading(text, 64, 1, threads=1), matrix, CancelToken())
     matrix.write_bytes(matrix.read_bytes()[:-400])
@@ -248,19 +305,23 @@ def test_a_damaged_importance_matrix_is_refused(dense: Path, text: Path, tmp_pat
         quantized(dense, tmp_path / "q.gguf", imatrix=matrix)
 
 
-def test_a_text_that_fills_no_chunk_is_refused(dense: Path, text: Path, tmp_path: Path) -> None:
+def test_a_text_that_fills_no_chunk_is_refused(dense: Path, text: Attachment, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"at least 10000 are needed"):
         make_imatrix(dense, Reading(text, 10_000, threads=1), tmp_path / "m.gguf", CancelToken())
     assert not (tmp_path / "m.gguf").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("hunyuan-7b", "Q4_0"), ("hunyuan-a13b", "IQ4_XS"), ("hy-mt2-30b-a3b", "Q4_0")]
-)
-def test_int4_takes_less_than_a_third_of_sixteen_bits(name: str, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["hunyuan-7b", "hunyuan-a13b", "hy-mt2-30b-a3b"])
+def test_a_recipe_in_four_bits_takes_what_it_says_and_at_most_three_tenths_of_sixteen(
+    name: str, tmp_path: Path
+) -> None:
+    recipe = known_recipes().named(f"{name}-q4_k_s")
     whole = write_whole(tmp_path / "whole.gguf", SHAPES[name])
-    done = forecast(Quantization(whole, kind, allows_requantizing=True), CancelToken())
+    wanted = Quantization(whole, recipe.quantize, keeps_shared=recipe.keep_shared, allows_requantizing=True)
+    done = forecast(wanted, CancelToken())
     assert done.bytes_after / done.f16_bytes <= 0.30
+    assert recipe.bytes is not None
+    assert abs(done.file_bytes / recipe.bytes - 1) < 0.001
 
 
 def test_the_command_prints_sizes_and_json(dense: Path, tmp_path: Path) -> None:
@@ -270,6 +331,10 @@ def test_the_command_prints_sizes_and_json(dense: Path, tmp_path: Path) -> None:
     assert ended.json["bytes"] == target.stat().st_size
     assert ended.json["ratio"] < 0.5
     assert ended.json["mix"]["Q4_0"] > 0
+    finer = run_hychat(
+        "gguf", "quantize", str(dense), "--dry-run", "--type", "Q4_0", "--tensor-type", "attn_=q8_0", "--json"
+    )
+    assert finer.json["bytes"] > ended.json["bytes"]
 
 
 def test_a_dry_run_writes_nothing(dense: Path, tmp_path: Path) -> None:

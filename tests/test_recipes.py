@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hychat.catalogue.find import find
-from hychat.conversion.recipe import find_recipe, known_recipes, read_recipe, user_recipes_folder
+from hychat.conversion.recipe import known_recipes, read_recipe, read_recipe_file, user_recipes_folder
 from hychat.domain.errors import ConversionError, UsageError
 from hychat.paths import bundled
 from tests.programs import run_hychat
@@ -14,6 +14,7 @@ from tests.tiny_models import write_hunyuan_dense
 GOOD = "name: mine\ntitle: Mine\nsource: {model: tiny}\nquantize: Q4_0\n"
 DENSE = ("hunyuan-0.5b", "hunyuan-1.8b", "hunyuan-4b", "hunyuan-7b", "hy-mt2-1.8b", "hy-mt2-7b")
 MIXTURES = ("hunyuan-a13b", "hy-mt2-30b-a3b")
+SMALL = ("Q4_K_S", "IQ4_XS")
 TINY = """\
 family: own
 models:
@@ -26,22 +27,29 @@ models:
 
 def test_every_shipped_recipe_is_named_like_its_file_and_has_its_text() -> None:
     for path in bundled("gguf/recipes").glob("*.yaml"):
-        recipe = find_recipe(str(path))
+        recipe = read_recipe_file(path)
         assert recipe.name == path.stem
         assert recipe.imatrix is None or (recipe.folder / recipe.imatrix.text).is_file()
 
 
-@pytest.mark.parametrize("name", [*DENSE, *MIXTURES])
-def test_every_hunyuan_model_of_the_catalogue_has_a_recipe_of_its_size(name: str) -> None:
-    recipe = find_recipe(f"{name}-q4_k_m")
+@pytest.mark.parametrize("name", DENSE)
+def test_every_dense_hunyuan_model_of_the_catalogue_has_a_recipe_of_its_size(name: str) -> None:
+    recipe = known_recipes().named(f"{name}-q4_k_m")
     known = next((file.bytes for file in find(name).files if file.quantization == recipe.quantize), None)
     assert recipe.source.repository
     assert recipe.bytes
     assert known is None or abs(recipe.bytes / known - 1) < 0.01
 
 
+@pytest.mark.parametrize("name", [*DENSE, *MIXTURES])
+def test_every_hunyuan_model_has_a_recipe_of_at_most_three_tenths_of_sixteen_bits(name: str) -> None:
+    small = [recipe for recipe in known_recipes().sound if recipe.name.startswith(name) and recipe.quantize in SMALL]
+    assert small
+    assert all(recipe.imatrix and recipe.bytes for recipe in small)
+
+
 def test_files_are_named_after_the_source() -> None:
-    recipe = find_recipe("hunyuan-7b-q4_k_m")
+    recipe = known_recipes().named("hunyuan-7b-q4_k_m")
     folder = Path("made")
     assert recipe.full_file(folder) == folder / "Hunyuan-7B-Instruct-BF16.gguf"
     assert recipe.imatrix_file(folder) == folder / "Hunyuan-7B-Instruct.imatrix.gguf"
@@ -57,14 +65,32 @@ def test_the_users_own_recipe_comes_first() -> None:
     folder = user_recipes_folder()
     folder.mkdir(parents=True)
     (folder / "own.yaml").write_text(GOOD.replace("mine", "hunyuan-7b-q4_k_m"), encoding="utf-8")
-    assert find_recipe("hunyuan-7b-q4_k_m").title == "Mine"
-    assert [recipe.name for recipe in known_recipes()].count("hunyuan-7b-q4_k_m") == 1
+    assert known_recipes().named("HUNYUAN-7b-q4_k_m").title == "Mine"
+    assert [recipe.name for recipe in known_recipes().sound].count("hunyuan-7b-q4_k_m") == 1
+
+
+def test_a_broken_recipe_stands_in_no_others_way_and_is_told() -> None:
+    folder = user_recipes_folder()
+    folder.mkdir(parents=True)
+    (folder / "a.yaml").write_text("name: [", encoding="utf-8")
+    (folder / "b.yaml").write_text(GOOD, encoding="utf-8")
+    listed = run_hychat("gguf", "build")
+    assert (listed.code, "mine" in listed.out, "starter-iq4_xs" in listed.out) == (0, True, True)
+    assert "a.yaml: not valid YAML" in listed.error
+    built = run_hychat("gguf", "build", "mine")
+    assert "a.yaml: not valid YAML" in built.error
+    assert "no recipe" not in built.error
+
+
+def test_types_are_taken_in_capitals_or_not_as_on_the_command_line() -> None:
+    recipe = read_recipe(GOOD.replace("Q4_0", "q4_k_m\nouttype: BF16"), Path("r.yaml"))
+    assert (recipe.quantize, recipe.outtype) == ("Q4_K_M", "bf16")
 
 
 def test_an_unknown_recipe_brings_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="no recipe hunyuan-7b") as refused:
-        find_recipe("hunyuan-7b-q4")
-    assert "hunyuan-7b-q4_k_m" in refused.value.hint
+        known_recipes().named("hunyuan-7b-q4")
+    assert "hunyuan-7b-q4_k_s" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -97,10 +123,10 @@ def test_what_breaks_the_form_is_told_with_its_place(change: tuple[str, str], co
 
 def test_a_missing_or_unreadable_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no file"):
-        find_recipe(str(tmp_path / "nothing.yaml"))
+        read_recipe_file(tmp_path / "nothing.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"name: \xff\n")
     with pytest.raises(ConversionError, match="not UTF-8"):
-        find_recipe(str(tmp_path / "bytes.yaml"))
+        read_recipe_file(tmp_path / "bytes.yaml")
 
 
 @pytest.fixture
@@ -134,6 +160,15 @@ def test_a_build_goes_on_where_it_was(kitchen: Path) -> None:
     assert [Path(path).name for path in ended.json["made"]] == ["tiny-Q4_0.gguf"]
 
 
+@pytest.mark.parametrize("name", ["tiny-Q4_0.gguf", "tiny.imatrix.gguf"])
+def test_a_file_that_only_has_the_name_is_not_taken_for_done(name: str, kitchen: Path) -> None:
+    (kitchen / name).write_bytes(bytes(1000))
+    ended = run_hychat("gguf", "build", str(kitchen / "r.yaml"), "-o", str(kitchen), "--threads", "1")
+    assert (ended.code, ended.out) == (1, "")
+    assert f"{name} is there already, and no work of this recipe" in ended.error
+    assert (kitchen / name).read_bytes() == bytes(1000)
+
+
 def test_an_unexpected_size_is_told(kitchen: Path) -> None:
     recipe = kitchen / "r.yaml"
     recipe.write_text(recipe.read_text(encoding="utf-8") + "bytes: 1000\n", encoding="utf-8")
@@ -151,5 +186,5 @@ def test_what_is_missing_is_told_before_anything_is_made(kitchen: Path) -> None:
 
 def test_without_a_name_the_recipes_are_listed() -> None:
     ended = run_hychat("gguf", "build")
-    assert "hunyuan-a13b-q4_k_m  " in ended.out
+    assert "hunyuan-a13b-q4_k_s  " in ended.out
     assert {row["name"] for row in run_hychat("gguf", "build", "--json").json} >= {"starter-iq4_xs"}

@@ -22,6 +22,7 @@ from hychat.catalogue.hub import TransientTrouble, file_facts, host_of
 from hychat.catalogue.retry import Wait, until_it_works
 from hychat.domain.errors import DiskFull, DownloadDamaged, ModelUnusable
 from hychat.domain.model import ModelFile
+from hychat.domain.numbers import size
 from hychat.domain.pull import (
     PullDone,
     PullEvent,
@@ -320,11 +321,3 @@ def _writing_errors(cache: Path) -> Iterator[None]:
 def is_sha256(text: str) -> bool:
     """Whether it can be such a checksum."""
     return bool(_SHA256.fullmatch(text))
-
-
-def size(count: int) -> str:
-    """Bytes, for people: `355 MB`, `18.2 GB`."""
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.1f} {name}" if unit == 10**9 else f"{count / unit:.0f} {name}"
-    return f"{count} B"

@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 from hychat.catalogue.find import parts_of
 from hychat.domain.model import ModelFile, ModelSpec
+from hychat.domain.numbers import size
 from hychat.engine.memory import Memory
 from hychat.engine.plan import SHORT_CONTEXT_TOKENS
 from hychat.messages import _
@@ -31,8 +32,6 @@ class Fit(NamedTuple):
 
     def in_words(self) -> str:
         """What is needed, and what there is."""
-        from hychat.catalogue.download import size
-
         told = (
             _("needs {needed}, this machine has {present} and {gpu} on GPUs")
             if self.gpu_bytes

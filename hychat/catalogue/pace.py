@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from hychat.catalogue.download import size
+from hychat.domain.numbers import size
 from hychat.messages import _
 
 

@@ -121,8 +121,8 @@ def _choice(names: "Mapping[str, str]", recommended: str, output: Output) -> str
 def _tell_offer(spec: "ModelSpec", output: Output, mark: str = "") -> bool:
     """What fetching a model means, and what memory it needs; whether there is as much, as far as that is known."""
     from hychat.catalogue.cache import hub_cache_folder
-    from hychat.catalogue.download import size
     from hychat.catalogue.fits import files_bytes, fit
+    from hychat.domain.numbers import size
     from hychat.engine.gpus import gpu_memory_bytes
     from hychat.engine.memory import machine_memory
 

@@ -1,11 +1,16 @@
-"""Ctrl+C while an answer is written: the first ends the answer in order, the second ends the program."""
+"""Ctrl+C, and signals that ask for the end: the first ends the work in order, the second ends the program."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
 
 from hychat.domain.cancel import CancelToken
+
+_ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP)
+_SIGNAL_CODE: Final = 128
+"""What a shell adds to the number of the signal that ended a program."""
 
 
 @contextmanager
@@ -23,3 +28,30 @@ def cancelled_by_ctrl_c() -> Iterator[CancelToken]:
         yield cancel
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def cancelled_by_any_signal() -> Iterator[CancelToken]:
+    """The same, and SIGTERM and SIGHUP set it too, after which the program ends; one that is ignored (`nohup`) stays so.
+
+    Raises:
+        SystemExit: One of these came, and what was begun is cleared away.
+    """
+    asked: list[int] = []
+    with cancelled_by_ctrl_c() as cancel:
+
+        def end(number: int, _frame: FrameType | None) -> None:
+            if cancel.is_set:
+                raise KeyboardInterrupt
+            asked.append(number)
+            cancel.set()
+
+        heard = [number for number in _ENDINGS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, end) for number in heard}
+        try:
+            yield cancel
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            if asked:
+                raise SystemExit(_SIGNAL_CODE + asked[0])

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-from hychat.catalogue.download import size
 from hychat.catalogue.find import projector_of
 from hychat.catalogue.licence import terms_of
 from hychat.domain.model import LocalModel, ModelFile, ModelSpec
+from hychat.domain.numbers import size
 from hychat.messages import _
 
 

@@ -163,10 +163,10 @@ def info(model: _AnyName, *, as_json: _Json = False) -> None:
 @app.command(cls=Command, help=_("Delete models from this machine."))
 def rm(models: _Names, *, yes: _Yes = False) -> None:
     """Says how much room it made. Files outside of the cache are the user's own and stay."""
-    from hychat.catalogue.download import size
     from hychat.catalogue.find import locate
     from hychat.catalogue.removing import files_to_remove, remove_model
     from hychat.cli.pulling import ask_yes
+    from hychat.domain.numbers import size
 
     output = Output.of_process()
     for name in models:
@@ -223,7 +223,7 @@ def _rows() -> Iterable[_Row]:
 
 
 def _table(rows: Sequence[_Row], *, has_licence: bool = True) -> str:
-    from hychat.catalogue.download import size
+    from hychat.domain.numbers import size
 
     cells = [(_("NAME"), _("SIZE"), _("HERE"), _("FITS"), _("LICENCE"))]
     cells += [

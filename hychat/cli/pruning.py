@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from hychat.catalogue.cache import Leftover, delete, hub_cache_folder, leftovers
-from hychat.catalogue.download import size
 from hychat.cli.output import Output
 from hychat.cli.pulling import ask_yes
 from hychat.cli.stdin import can_ask
 from hychat.domain.errors import UsageError
+from hychat.domain.numbers import size
 from hychat.messages import _
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from hychat.catalogue import records
-from hychat.catalogue.download import is_sha256, size
+from hychat.catalogue.download import is_sha256
 from hychat.catalogue.licence import must_be_agreed_to, terms_of
 from hychat.catalogue.pace import Pace
 from hychat.cli.output import Output
 from hychat.cli.stdin import can_ask
 from hychat.cli.wrapping import width_of
 from hychat.domain.model import Licence, ModelFile
+from hychat.domain.numbers import size
 from hychat.domain.pull import PullDone, PullEvent, PullProgress, PullRestarted, PullRetry, PullStarted, PullWaiting
 from hychat.domain.text import printable
 from hychat.messages import _

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hychat.conversion.imatrix import Reading, as_counts, text_of
+from hychat.conversion.imatrix import Reading, as_counts
 from hychat.domain.cancel import CancelToken
 from hychat.engine.task import run_task
 
@@ -49,7 +49,6 @@ def compare(
     """Read the text with both; `on_progress` takes chunks done and all chunks.
 
     Raises:
-        InputUnreadable: The text is missing, or no text.
         ConversionError: A model or the text is not fit for it, or the models do not belong together.
         Interrupted: It was stopped.
         EngineError: llama.cpp's process failed.
@@ -59,7 +58,7 @@ def compare(
         {
             "reference": str(reference),
             "other": str(other),
-            "text": text_of(reading.text),
+            "text": reading.text.text,
             "chunk_tokens": reading.chunk_tokens,
             "most_chunks": reading.most_chunks,
             "gpu_layers": reading.gpu_layers,

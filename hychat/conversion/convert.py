@@ -3,12 +3,10 @@
 Experts are stacked by writing them one behind the other, so no more than a few pieces are ever in memory.
 """
 
-import errno
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -19,14 +17,14 @@ from hychat.conversion.encode import BF16, F16, FORMATS, Q8_0, DoesNotFit, Forma
 from hychat.conversion.families import family_of, read_geometry
 from hychat.conversion.safetensors import unreadable
 from hychat.conversion.special import read_special
-from hychat.conversion.tensors import PlannedTensor, plan_tensors
+from hychat.conversion.tensors import PlannedTensor, as_wide_as_stored, plan_tensors
 from hychat.conversion.vocabulary import read_vocabulary
+from hychat.conversion.whole_file import check_room, whole_file
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import ConversionError, InputUnreadable, Interrupted, UsageError
+from hychat.domain.errors import ConversionError, InputUnreadable, Interrupted
 from hychat.messages import _
 
 OUTTYPES: Final = (*FORMATS,)
-PARTIAL_SUFFIX: Final = ".incomplete"
 _ALIGNMENT: Final = 32
 _PIECE_BYTES: Final = 4 << 20
 _SPARE_BYTES: Final = 64 << 20
@@ -50,12 +48,14 @@ class Converted:
     parameters: int
 
 
-def convert(
+def convert(  # noqa: PLR0913 - what becomes what, and how it is watched
     folder: Path,
     output: Path,
     outtype: str | None,
     cancel: CancelToken,
     on_progress: OnProgress = lambda _done, _total: None,
+    *,
+    overwrites: bool = False,
 ) -> Converted:
     """Write the checkpoint in `folder` as a GGUF; nothing is left of one that cannot be finished.
 
@@ -64,28 +64,36 @@ def convert(
     Raises:
         InputUnreadable: There is no checkpoint, or a file of it is missing or damaged.
         ConversionError: It is of an architecture or type that hychat does not convert, or the GGUF cannot be written.
-        UsageError: The output cannot be a file.
+        UsageError: The output cannot be a file, is there already and must stay, or is one of the checkpoint's.
         Interrupted: It was cancelled.
     """
     _check_packages()
-    with _reading(folder):
-        _check_output(output, folder)
-        config = read_config(folder)
-        family = family_of(architecture_of(config), config)
-        geometry = read_geometry(family, config)
-        planned = plan_tensors(geometry, open_checkpoint(folder, config))
-        vocabulary = read_vocabulary(folder, config)
-        parts = (geometry, vocabulary, read_special(folder, config, vocabulary), read_card(folder))
-    wanted = FORMATS[outtype] if outtype else _precision_of(planned)
-    work = _Work(planned, [format_of(tensor, wanted) for tensor in planned], cancel, on_progress)
-    with _finished_or_gone(output) as partial:
-        work.check_room(output)
-        _write_header(partial, family.architecture, parts, work, wanted)
+    with whole_file(output, sources=folder.glob("*"), overwrites=overwrites) as partial:
+        architecture, parts, planned = _read(folder)
+        wanted = FORMATS[outtype] if outtype else _precision_of(planned)
+        work = _Work(planned, [format_of(tensor, wanted) for tensor in planned], cancel, on_progress)
+        check_room(partial, output, work.total_bytes + _SPARE_BYTES)
+        _write_header(partial, architecture, parts, work, wanted)
+        header_bytes = partial.stat().st_size
         with partial.open("ab") as file:
             work.write_to(file)
         written = partial.stat().st_size
+        work.check_whole(written, header_bytes)
     parameters = sum(math.prod(tensor.shape) for tensor in planned)
-    return Converted(output, written, family.architecture, wanted.name, len(planned), parameters)
+    return Converted(output, written, architecture, wanted.name, len(planned), parameters)
+
+
+def _read(folder: Path) -> tuple[str, tuple[Any, ...], list[PlannedTensor]]:
+    """llama.cpp's name of the architecture, what of the checkpoint writes keys, and its tensors. Raises as `convert`."""
+    with _reading(folder):
+        config = read_config(folder)
+        family = family_of(architecture_of(config), config)
+        checkpoint = open_checkpoint(folder, config)
+        geometry = as_wide_as_stored(read_geometry(family, config), checkpoint)
+        planned = plan_tensors(geometry, checkpoint)
+        vocabulary = read_vocabulary(folder, config)
+        parts = (geometry, vocabulary, read_special(folder, config, vocabulary), read_card(folder))
+    return family.architecture, parts, planned
 
 
 def _check_packages() -> None:
@@ -104,18 +112,6 @@ def _precision_of(planned: list[PlannedTensor]) -> Format:
     return BF16 if counts.most_common(1)[0][0] == "BF16" else F16
 
 
-def _check_output(output: Path, folder: Path) -> None:
-    if output.is_dir() or not output.name:
-        raise UsageError(
-            _("{path} is a folder.").format(path=output),
-            hint=_("Name the file that is to be written: -o {path}/model.gguf").format(path=output),
-        )
-    if not output.parent.is_dir():
-        raise UsageError(_("There is no folder {path}.").format(path=output.parent))
-    if output.suffix.lower() != ".gguf" and output.exists() and output.resolve().parent == folder.resolve():
-        raise UsageError(_("{path} is a part of the checkpoint.").format(path=output))
-
-
 @contextmanager
 def _reading(folder: Path) -> Iterator[None]:
     """What the system says of a folder that it does not show."""
@@ -123,28 +119,6 @@ def _reading(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise unreadable(folder, error) from error
-
-
-@contextmanager
-def _finished_or_gone(output: Path) -> Iterator[Path]:
-    """A file beside the output, which takes its place when all is well and is deleted when it is not.
-
-    Raises:
-        ConversionError: It cannot be written.
-    """
-    partial = output.with_name(output.name + PARTIAL_SUFFIX)
-    try:
-        yield partial
-        partial.replace(output)
-    except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-        raise ConversionError(
-            _("{path} cannot be written: {reason}.").format(path=output, reason=error.strerror or error),
-            hint=_("Make room, or write to another disk.") if full else _("Choose a folder that you may write to."),
-        ) from error
-    finally:
-        with suppress(OSError):  # the first error is the one to tell
-            partial.unlink(missing_ok=True)
 
 
 def _write_header(path: Path, architecture: str, parts: tuple[Any, ...], work: "_Work", wanted: Format) -> None:
@@ -158,8 +132,8 @@ def _write_header(path: Path, architecture: str, parts: tuple[Any, ...], work: "
     writer.add_quantization_version(_QUANTIZATION_VERSION)
     for tensor, form in zip(work.planned, work.formats, strict=True):
         kind = GGMLQuantizationType(form.type_id)
-        size = form.bytes_of(math.prod(tensor.shape))
-        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), size, raw_dtype=kind)
+        length = form.bytes_of(math.prod(tensor.shape))
+        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), length, raw_dtype=kind)
     writer.add_size_label(size_label(*writer.get_total_parameter_count()))
     try:
         writer.write_header_to_file()
@@ -188,18 +162,19 @@ class _Work:
             for tensor, form in zip(self.planned, self.formats, strict=True)
         )
 
-    def check_room(self, output: Path) -> None:
-        """Whether the disk holds the weights.
+    def check_whole(self, written: int, header_bytes: int) -> None:
+        """Whether all of it is in the file, and nothing else.
 
         Raises:
-            ConversionError: It does not.
+            ConversionError: It is not.
         """
-        free = shutil.disk_usage(output.parent).free
-        if free < self.total_bytes + _SPARE_BYTES:
-            message = _("{path} needs {needed:.1f} GB; {folder} has {free:.1f} GB free.")
+        wanted = _padded(header_bytes) + self.total_bytes
+        if written != wanted:
             raise ConversionError(
-                message.format(path=output, needed=self.total_bytes / 1e9, folder=output.parent, free=free / 1e9),
-                hint=_("Make room, or write to another disk."),
+                _("What was written is not whole: it has {written} bytes in the place of {wanted}.").format(
+                    written=written, wanted=wanted
+                ),
+                hint=_("Another program may have changed it; convert once more."),
             )
 
     def write_to(self, file: IO[bytes]) -> None:

@@ -1,6 +1,6 @@
 """What a model can be quantized to: llama.cpp's names of its mixes, and the number format that most of each mix is in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from hychat.domain.errors import UsageError
@@ -54,6 +54,7 @@ FILE_TYPES: Final[Mapping[str, FileType]] = {
 }
 """By llama-quantize's names, from large to small, as of llama-cpp-python 0.3.36; without those that need training."""
 
+_FORMATS: Final = tuple(dict.fromkeys(kind.format for kind in FILE_TYPES.values()))
 _TYPE_IDS: Final = {kind.name: type_id for type_id, kind in TENSOR_TYPES.items()}
 
 
@@ -70,6 +71,22 @@ def file_type(name: str) -> FileType:
             hint=_("Known here: {keys}.").format(keys=", ".join(FILE_TYPES)),
         )
     return found
+
+
+def formats_by_pattern(said: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Wishes such as `attn_v=Q8_0`: patterns of tensors' names, and number formats.
+
+    Raises:
+        UsageError: One is no such wish, or of no format that llama.cpp quantizes to.
+    """
+    wishes = [wish.rpartition("=") for wish in said]
+    for pattern, _equals, name in wishes:
+        if not pattern or name.upper() not in _FORMATS:
+            raise UsageError(
+                _("{wish} is no pattern of names and number format.").format(wish=f"{pattern}={name}"),
+                hint=_("Write it as attn_v=Q8_0; known formats: {keys}.").format(keys=", ".join(_FORMATS)),
+            )
+    return tuple((pattern, name.upper()) for pattern, _equals, name in wishes)
 
 
 def tensor_type(name: str) -> TensorType:

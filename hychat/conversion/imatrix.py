@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hychat.attach.text import read_file
 from hychat.conversion.whole_file import whole_file
+from hychat.domain.attachment import Attachment
 from hychat.domain.cancel import CancelToken
+from hychat.engine.gguf import all_parts, read_header
 from hychat.engine.imatrix import read_imatrix
 from hychat.engine.task import Progress, run_task
 
@@ -19,7 +20,8 @@ CHUNK_TOKENS: Final = 512
 class Reading:
     """How models read a text, to be measured at it."""
 
-    text: Path
+    text: Attachment
+    """Its name goes into the importance matrix that is made with it."""
     chunk_tokens: int = CHUNK_TOKENS
     most_chunks: int | None = None
     """None: the whole text."""
@@ -52,19 +54,21 @@ def make_imatrix(  # noqa: PLR0913 - what is read with what, where to, and how i
     """Read the text with the model and write the matrix; `on_progress` takes chunks done and all chunks.
 
     Raises:
-        InputUnreadable: The text is missing, or no text.
         UsageError: The target cannot be.
         ConversionError: The model or the text is not fit for it, or the file cannot be written.
+        ModelUnusable: The model is damaged.
         Interrupted: It was stopped.
         EngineError: llama.cpp's process failed.
     """
-    text = text_of(reading.text)
-    with whole_file(target, sources=[model, reading.text], overwrites=overwrites) as part:
+    sources = [part.path for part in all_parts(read_header(str(model)))]
+    if reading.text.source:
+        sources.append(reading.text.source)
+    with whole_file(target, sources=map(Path, sources), overwrites=overwrites) as part:
         told = run_task(
             "imatrix",
             {
                 "model": str(model),
-                "text": text,
+                "text": reading.text.text,
                 "dataset": reading.text.name,
                 "target": str(part),
                 "chunk_tokens": reading.chunk_tokens,
@@ -77,15 +81,6 @@ def make_imatrix(  # noqa: PLR0913 - what is read with what, where to, and how i
         )
         read_imatrix(str(part))
     return Measured(told["chunks"], told["tokens"], told["entries"], told["unseen"])
-
-
-def text_of(path: Path) -> str:
-    """A text file's content.
-
-    Raises:
-        InputUnreadable: It is missing, or no text.
-    """
-    return read_file(path).attachment.text or ""
 
 
 def as_counts(on_progress: Callable[[int, int], None]) -> Callable[[Progress], None]:

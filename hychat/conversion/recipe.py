@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hychat.conversion.file_types import FILE_TYPES
-from hychat.domain.errors import ConversionError, UsageError
+from hychat.domain.errors import ConversionError, HychatError, UsageError
 from hychat.domain.text import may_be_deep
 from hychat.messages import _
 from hychat.paths import bundled, config_file
@@ -69,7 +69,7 @@ class Recipe:
     """Of the GGUF that a checkpoint becomes first."""
     imatrix: RecipeImatrix | None = None
     keep_shared: bool = True
-    """Whether a mixture's shared experts are kept in more bits."""
+    """Whether what every token of a mixture goes through is kept in more bits."""
     allow_requantize: bool = False
     """Whether the source may be quantized itself."""
     bytes: int | None = None
@@ -90,31 +90,44 @@ class Recipe:
         return folder / f"{self.source.stem}-{self.quantize}.gguf"
 
 
-def find_recipe(name_or_path: str) -> Recipe:
-    """The recipe of that name, the user's own before hychat's; or the one in a file.
+@dataclass(frozen=True, slots=True)
+class Recipes:
+    """Those that lie in the folders for them."""
 
-    Raises:
-        UsageError: There is none.
-        ConversionError: Its file cannot be read, or breaks the form.
-    """
-    if name_or_path.endswith(_SUFFIXES):
-        return _read(Path(name_or_path))
-    names: list[str] = []
-    for path in _files():
-        recipe = _read(path)
-        if recipe.name == name_or_path.lower():
+    sound: tuple[Recipe, ...]
+    """The user's own first; of two with one name, the first."""
+    broken: tuple[HychatError, ...]
+    """What is wrong with files that cannot be read, or break the form."""
+
+    def named(self, name: str) -> Recipe:
+        """The recipe of that name.
+
+        Raises:
+            UsageError: There is none.
+        """
+        by_name = {recipe.name: recipe for recipe in self.sound}
+        if recipe := by_name.get(name.lower()):
             return recipe
-        names.append(recipe.name)
-    raise UsageError(_("There is no recipe {name}.").format(name=name_or_path), hint=_nearest(name_or_path, names))
+        raise UsageError(_("There is no recipe {name}.").format(name=name), hint=_nearest(name, by_name))
 
 
-def known_recipes() -> tuple[Recipe, ...]:
-    """All recipes, the user's own first. Raises as `find_recipe`."""
+def known_recipes() -> Recipes:
+    """All recipes that need no path."""
     by_name: dict[str, Recipe] = {}
+    broken: list[HychatError] = []
     for path in _files():
-        recipe = _read(path)
-        by_name.setdefault(recipe.name, recipe)
-    return tuple(by_name.values())
+        try:
+            recipe = read_recipe_file(path)
+        except HychatError as error:
+            broken.append(error)
+        else:
+            by_name.setdefault(recipe.name, recipe)
+    return Recipes(tuple(by_name.values()), tuple(broken))
+
+
+def is_recipe_file(typed: str) -> bool:
+    """Whether it is a path and no name."""
+    return typed.endswith(_SUFFIXES)
 
 
 def user_recipes_folder() -> Path:
@@ -127,7 +140,13 @@ def _files() -> Iterator[Path]:
         yield from sorted(path for path in folder.glob("*") if path.suffix in _SUFFIXES)
 
 
-def _read(path: Path) -> Recipe:
+def read_recipe_file(path: Path) -> Recipe:
+    """The recipe in a file.
+
+    Raises:
+        UsageError: There is no such file.
+        ConversionError: It cannot be read, or breaks the form.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -203,14 +222,15 @@ def _text(value: Any, place: str) -> str:
 
 
 def _one_of(choices: Iterable[str]) -> _Reader:
-    choices = tuple(choices)
+    """In capitals or not, as on the command line."""
+    by_word = {choice.lower(): choice for choice in choices}
 
     def read(value: Any, place: str) -> str:
-        if value not in choices:
+        if not isinstance(value, str) or value.lower() not in by_word:
             raise ConversionError(
-                _("{place}: one of {choices} expected.").format(place=place, choices=", ".join(choices))
+                _("{place}: one of {choices} expected.").format(place=place, choices=", ".join(by_word.values()))
             )
-        return str(value)
+        return by_word[value.lower()]
 
     return read
 

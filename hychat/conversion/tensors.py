@@ -1,7 +1,7 @@
 """Which tensors of a checkpoint become which of llama.cpp; the names on both sides, layer by layer."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hychat.conversion.checkpoint import CONFIG, Checkpoint
 from hychat.conversion.families import OTHER_CONVERTER, Geometry
@@ -22,6 +22,21 @@ class PlannedTensor:
     """Several are stacked along the first dimension."""
     is_exact: bool = False
     """Whether it stays in 32 bits: a norm, or what chooses experts."""
+
+
+def as_wide_as_stored(geometry: Geometry, checkpoint: Checkpoint) -> Geometry:
+    """The sizes, with the shared expert's from its weights where its config can be read in two ways.
+
+    A `num_shared_expert` of 2 makes it twice as wide in the code that came with A13B, and does nothing in that of
+    transformers (`HunYuanMoEV1MLP`), which writes the number all the same.
+    """
+    if geometry.family.biases or geometry.experts_shared <= 1:
+        return geometry
+    single = geometry.shared_feed_forward // geometry.experts_shared
+    stored = checkpoint.tensors.get(f"model.layers.0.mlp.{geometry.family.shared[0]}.up_proj.weight")
+    if stored is None or stored.shape[:1] != (single,):
+        return geometry
+    return replace(geometry, experts_shared=1, shared_feed_forward=single)
 
 
 def plan_tensors(geometry: Geometry, checkpoint: Checkpoint) -> list[PlannedTensor]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hychat.catalogue.download import size
 from hychat.catalogue.find import DEFAULT, STARTER, how_to_install, is_path
 from hychat.catalogue.listing import ListedModel
 from hychat.catalogue.reference import is_reference
+from hychat.domain.numbers import size
 from hychat.messages import _
 from hychat.tui.widgets.picklist import Item
 

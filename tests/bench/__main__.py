@@ -29,6 +29,7 @@ _NAMES: Final = (
     "voice",
     "convert",
     "quantize",
+    "int4",
 )
 """Modules of this package; each has `rows`."""
 _ROUNDS: Final = 5

@@ -6,11 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from hychat.catalogue.download import size
 from hychat.cli.doctor.finding import Finding, Surroundings, both, error, ok, warn
 from hychat.cli.doctor.nvidia import NvidiaDriver, has_cuda_libraries, nvidia_driver
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import HychatError
+from hychat.domain.numbers import size
 from hychat.engine.child import Child
 from hychat.engine.gpus import backend_libraries
 from hychat.engine.greeting import Build, build_of, offload_devices

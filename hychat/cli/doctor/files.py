@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from hychat.catalogue.cache import PARTIAL_SUFFIX, hub_cache_folder
-from hychat.catalogue.download import size
 from hychat.catalogue.find import known_models
 from hychat.cli.doctor.access import barrier
 from hychat.cli.doctor.finding import Finding, Surroundings, both, error, ok, warn
 from hychat.config.load import what_is_said
 from hychat.domain.errors import CatalogueError, ConfigError, HistoryError
+from hychat.domain.numbers import size
 from hychat.messages import _, ngettext
 from hychat.paths import config_file, history_file, states_folder
 

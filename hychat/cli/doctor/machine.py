@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from hychat import __version__
-from hychat.catalogue.download import size
 from hychat.cli.doctor.finding import Finding, Surroundings, ok, warn
+from hychat.domain.numbers import size
 from hychat.engine.memory import machine_memory
 from hychat.messages import _
 

@@ -11,13 +11,12 @@ import typer
 from hychat.cli import options
 from hychat.cli.commands import Command
 from hychat.cli.gguf import shared
-from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
-from hychat.domain.errors import UsageError
+from hychat.domain.errors import ConversionError, ModelUnusable, UsageError
 from hychat.messages import _
 
 if TYPE_CHECKING:
-    from hychat.conversion.recipe import Recipe, RecipeImatrix
+    from hychat.conversion.recipe import Recipe, RecipeImatrix, Recipes
 
 _DEVIATION: float = 0.02
 """How far a size may be from the recipe's: conversions differ in their header."""
@@ -26,7 +25,7 @@ _DEVIATION: float = 0.02
 def _recipe_names(incomplete: str) -> list[str]:
     from hychat.conversion.recipe import known_recipes
 
-    return [recipe.name for recipe in known_recipes() if recipe.name.startswith(incomplete)]
+    return [recipe.name for recipe in known_recipes().sound if recipe.name.startswith(incomplete)]
 
 
 _Name = Annotated[
@@ -63,13 +62,11 @@ def build(  # noqa: PLR0913 - one parameter an option
     as_json: _Json = False,
 ) -> None:
     """Prints where the GGUF is."""
-    from hychat.conversion.recipe import find_recipe
-
     output = Output.of_process()
     if recipe is None:
         _list(output, as_json=as_json)
         return
-    found = find_recipe(recipe)
+    found = _recipe(recipe, output)
     _check(found, folder)
     work = _Work(found, folder, output, gpu_layers, threads, mirror, accept_licence)
     result = work.result()
@@ -84,6 +81,23 @@ def build(  # noqa: PLR0913 - one parameter an option
         output.text(str(result))
 
 
+def _recipe(typed: str, output: Output) -> "Recipe":
+    """The recipe of that name, or in that file. Raises as `read_recipe_file` and `Recipes.named`."""
+    from hychat.conversion.recipe import is_recipe_file, read_recipe_file
+
+    return read_recipe_file(Path(typed)) if is_recipe_file(typed) else _known(output).named(typed)
+
+
+def _known(output: Output) -> "Recipes":
+    """The recipes that have names; a file that breaks the form is told, and stands in no other's way."""
+    from hychat.conversion.recipe import known_recipes
+
+    recipes = known_recipes()
+    for error in recipes.broken:
+        output.warn(error.message)
+    return recipes
+
+
 def _check(recipe: "Recipe", folder: Path) -> None:
     """What would otherwise be noticed after hours.
 
@@ -91,12 +105,10 @@ def _check(recipe: "Recipe", folder: Path) -> None:
         UsageError: There is no such folder.
         InputUnreadable: The text for the importance matrix is missing, or no text.
     """
-    from hychat.conversion.imatrix import text_of
-
     if not folder.is_dir():
         raise UsageError(_("There is no folder {path}.").format(path=folder))
     if recipe.imatrix is not None:
-        text_of(recipe.folder / recipe.imatrix.text)
+        shared.text_at(recipe.folder / recipe.imatrix.text)
 
 
 @dataclass
@@ -115,20 +127,38 @@ class _Work:
 
     def result(self) -> Path:
         """The quantized model."""
-        return self._once(self.recipe.result_file(self.folder), self._quantize)
+        from hychat.conversion.quantize import sound_header
+
+        return self._once(self.recipe.result_file(self.folder), self._quantize, sound_header)
 
     def _full(self) -> Path:
         """The model in full: converted from the checkpoint, or where it is."""
         if self.recipe.source.model is not None:
             return shared.located(self.recipe.source.model)
-        return self._once(self.recipe.full_file(self.folder), self._convert)
+        from hychat.conversion.quantize import sound_header
 
-    def _once(self, target: Path, make: Callable[[Path], None]) -> Path:
-        if target.exists():
-            self.output.note(_("{path} is there already.").format(path=target))
-        else:
+        return self._once(self.recipe.full_file(self.folder), self._convert, sound_header)
+
+    def _once(self, target: Path, make: Callable[[Path], None], look: Callable[[Path], object]) -> Path:
+        """The file, made now if it is not there; `look` raises where what is there is not what it should be.
+
+        Raises:
+            ConversionError: It is not.
+        """
+        if not target.exists():
             make(target)
             self.made.append(target)
+            return target
+        try:
+            look(target)
+        except (ModelUnusable, ConversionError) as error:
+            raise ConversionError(
+                _("{path} is there already, and no work of this recipe: {reason}").format(
+                    path=target, reason=error.message
+                ),
+                hint=_("Delete it, or choose another folder: -o FOLDER"),
+            ) from error
+        self.output.note(_("{path} is there already.").format(path=target))
         return target
 
     def _convert(self, target: Path) -> None:
@@ -137,25 +167,26 @@ class _Work:
 
         source = checkpoint_folder(self.recipe.source.typed, self.mirror, self.output, is_agreed=self.accepts_licence)
         tell = shared.progress(self.output, _("Converting {name}").format(name=self.recipe.source.typed))
-        with cancelled_by_ctrl_c() as cancel:
+        with shared.stoppable(self.output) as cancel:
             convert(source, target, self.recipe.outtype, cancel, tell)
-        self.output.end()
 
     def _matrix(self, full: Path) -> Path | None:
         """The importance matrix, where the recipe wants one."""
         if self.recipe.imatrix is None:
             return None
-        return self._once(self.recipe.imatrix_file(self.folder), partial(self._measure, full, self.recipe.imatrix))
+        from hychat.engine.imatrix import read_imatrix
+
+        measure = partial(self._measure, full, self.recipe.imatrix)
+        return self._once(self.recipe.imatrix_file(self.folder), measure, lambda path: read_imatrix(str(path)))
 
     def _measure(self, full: Path, wanted: "RecipeImatrix", target: Path) -> None:
         from hychat.conversion.imatrix import Reading, make_imatrix
 
-        text = self.recipe.folder / wanted.text
+        text = shared.text_at(self.recipe.folder / wanted.text)
         reading = Reading(text, most_chunks=wanted.chunks, gpu_layers=self.gpu_layers, threads=self.threads)
         step = _("Reading {text} with {model}").format(text=wanted.text, model=full.name)
-        with cancelled_by_ctrl_c() as cancel:
+        with shared.stoppable(self.output) as cancel:
             make_imatrix(full, reading, target, cancel, shared.progress(self.output, step))
-        self.output.end()
 
     def _quantize(self, target: Path) -> None:
         from hychat.cli.gguf.quantize import tell_remarks
@@ -171,17 +202,15 @@ class _Work:
             self.threads,
         )
         step = _("Quantizing {name}").format(name=full.name)
-        with cancelled_by_ctrl_c() as cancel:
+        with shared.stoppable(self.output) as cancel:
             done = quantize(wanted, target, cancel, shared.progress(self.output, step))
-        self.output.end()
         tell_remarks(self.output, done)
 
 
 def _list(output: Output, *, as_json: bool) -> None:
     from hychat.cli.wrapping import width_of
-    from hychat.conversion.recipe import known_recipes
 
-    recipes = known_recipes()
+    recipes = _known(output).sound
     if as_json:
         output.json([{"name": recipe.name, "title": recipe.title, "bytes": recipe.bytes} for recipe in recipes])
         return

@@ -7,7 +7,6 @@ import typer
 
 from hychat.cli.commands import Command
 from hychat.cli.gguf import shared
-from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
 from hychat.messages import _
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 _Reference = Annotated[str, shared.model_argument(help=_("The model that counts as right: a name, or a GGUF file."))]
 _Other = Annotated[str, shared.model_argument(help=_("The one that is held against it, such as its quantization."))]
-_Text = Annotated[Path, shared.file_option("--text", help=_("The text that both read."))]
+_Text = Annotated[Path, shared.file_option("--text", help=_("The text that both read; - is stdin."))]
 _Chunk = Annotated[
     int, typer.Option("--ctx", min=32, metavar=_("NUMBER"), help=_("Tokens that are read in one piece."))
 ]
@@ -43,11 +42,10 @@ def compare(  # noqa: PLR0913 - one parameter an option
 
     output = Output.of_process()
     paths = shared.located(reference), shared.located(other)
-    reading = Reading(text, chunk_tokens, chunks, gpu_layers, threads)
-    tell = shared.progress(output, _("Reading {text} with both").format(text=text.name))
-    with cancelled_by_ctrl_c() as cancel:
+    reading = Reading(shared.text_at(text), chunk_tokens, chunks, gpu_layers, threads)
+    tell = shared.progress(output, _("Reading {text} with both").format(text=reading.text.name))
+    with shared.stoppable(output) as cancel:
         found = conversion.compare(*paths, reading, cancel, tell)
-    output.end()
     if as_json:
         output.json(_as_json(found, paths))
     else:

@@ -8,7 +8,9 @@ import typer
 
 from hychat.cli import options
 from hychat.cli.commands import Command
+from hychat.cli.gguf import shared
 from hychat.cli.output import Output
+from hychat.domain.numbers import amount, size
 from hychat.messages import _
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ _Mirror = Annotated[
     str | None, typer.Option("--mirror", help=_("Fetch from this hub instead of huggingface.co."), metavar=_("URL"))
 ]
 _AcceptLicence = Annotated[bool, options.accept_licence()]
-_Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
+_Overwrite = Annotated[bool, shared.overwrite()]
+_Json = Annotated[bool, shared.as_json()]
 
 
 def convert(  # noqa: PLR0913 - one parameter an option
@@ -48,15 +51,16 @@ def convert(  # noqa: PLR0913 - one parameter an option
     outtype: _Outtype = None,
     mirror: _Mirror = None,
     accept_licence: _AcceptLicence = False,
+    overwrite: _Overwrite = False,
     as_json: _Json = False,
 ) -> None:
     """Convert, and print where the GGUF is."""
-    from hychat.cli.interrupt import cancelled_by_ctrl_c
     from hychat.conversion.convert import OUTTYPES
     from hychat.conversion.convert import convert as convert_checkpoint
     from hychat.domain.errors import UsageError
 
-    if outtype is not None and outtype not in OUTTYPES:
+    wanted = outtype and outtype.lower()
+    if wanted is not None and wanted not in OUTTYPES:
         raise UsageError(
             _("{name} is no type that convert writes.").format(name=outtype),
             hint=_("It writes {types}; `hychat gguf quantize` makes INT4 of the result.").format(
@@ -66,14 +70,9 @@ def convert(  # noqa: PLR0913 - one parameter an option
     screen = Output.of_process()
     folder = checkpoint_folder(source, mirror, screen, is_agreed=accept_licence)
     started = time.monotonic()
-    step = _("Converting")
-    try:
-        with cancelled_by_ctrl_c() as cancel:
-            made = convert_checkpoint(
-                folder, output, outtype, cancel, lambda done, total: screen.progress(step, done, total)
-            )
-    finally:
-        screen.abort()
+    tell = shared.progress(screen, _("Converting"))
+    with shared.stoppable(screen) as cancel:
+        made = convert_checkpoint(folder, output, wanted, cancel, tell, overwrites=overwrite)
     _tell(made, time.monotonic() - started, screen, as_json=as_json)
 
 
@@ -108,13 +107,13 @@ def _tell(made: "Converted", seconds: float, screen: Output, *, as_json: bool) -
         }
         screen.json(facts)
         return
-    message = _("{architecture}, {parameters:.2f} billion parameters, {type}: {size:.2f} GB in {seconds:.1f} s.")
+    message = _("{architecture}, {parameters} parameters, {type}: {size} in {seconds:.1f} s.")
     screen.note(
         message.format(
             architecture=made.architecture,
-            parameters=made.parameters / 1e9,
+            parameters=amount(made.parameters),
             type=made.outtype,
-            size=made.bytes / 1e9,
+            size=size(made.bytes),
             seconds=seconds,
         )
     )

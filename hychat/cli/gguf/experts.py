@@ -7,7 +7,6 @@ import typer
 
 from hychat.cli.commands import Command
 from hychat.cli.gguf import shared
-from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
 from hychat.domain.errors import UsageError
 from hychat.engine.experts import (
@@ -61,7 +60,7 @@ def experts(  # noqa: PLR0913 - one parameter an option
         )
     arguments = {
         "model": str(path),
-        "text": _read(text),
+        "text": shared.text_at(text).text,
         "experts": header.expert_count,
         "chunk_tokens": chunk_tokens,
         "most_chunks": chunks,
@@ -69,9 +68,8 @@ def experts(  # noqa: PLR0913 - one parameter an option
         "threads": threads,
     }
     tell = shared.progress(output, _("Reading {text} with {model}").format(text=text.name, model=path.name))
-    with cancelled_by_ctrl_c() as cancel:
+    with shared.stoppable(output) as cancel:
         done = run_task("experts", arguments, cancel, lambda progress: tell(progress["done"], progress["total"]))
-    output.end()
     use = ExpertUse.of(done["layers"])
     if as_json:
         output.json(_as_json(model, done["tokens"], header.expert_used_count, use))
@@ -81,17 +79,6 @@ def experts(  # noqa: PLR0913 - one parameter an option
         output.styled(_styled(row, output))
     for line in in_words(use):
         output.text(line)
-
-
-def _read(path: Path) -> str:
-    """The text; - is stdin. Raises InputUnreadable, UsageError."""
-    from hychat.attach.text import read_file
-    from hychat.cli.stdin import read_stdin
-
-    part = read_stdin() if str(path) == "-" else read_file(path)
-    if part is None:
-        raise UsageError(_("There is nothing on stdin."), hint=_("Pipe a text in, or name a file."))
-    return part.attachment.text or ""
 
 
 def _styled(row: Row, output: Output) -> str:

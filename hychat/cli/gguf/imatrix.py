@@ -7,13 +7,15 @@ import typer
 
 from hychat.cli.commands import Command
 from hychat.cli.gguf import shared
-from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
 from hychat.messages import _, ngettext
 
 _Model = Annotated[str, shared.model_argument(help=_("The model at 16 bits: a name, or the path of a GGUF file."))]
 _Text = Annotated[
-    Path, shared.file_option("-f", "--file", help=_("A text such as the model will read and write; 50,000 words do."))
+    Path,
+    shared.file_option(
+        "-f", "--file", help=_("A text such as the model will read and write, - is stdin; 50,000 words do.")
+    ),
 ]
 _Target = Annotated[Path, shared.file_option("-o", "--output", help=_("The file to write."))]
 _Chunk = Annotated[
@@ -43,11 +45,11 @@ def imatrix(  # noqa: PLR0913 - one parameter an option
 
     output = Output.of_process()
     source = shared.located(model)
-    reading = Reading(text, chunk_tokens, chunks, gpu_layers, threads)
-    tell = shared.progress(output, _("Reading {text} with {model}").format(text=text.name, model=source.name))
-    with cancelled_by_ctrl_c() as cancel:
+    reading = Reading(shared.text_at(text), chunk_tokens, chunks, gpu_layers, threads)
+    step = _("Reading {text} with {model}").format(text=reading.text.name, model=source.name)
+    tell = shared.progress(output, step)
+    with shared.stoppable(output) as cancel:
         made = make_imatrix(source, reading, target, cancel, tell, overwrites=overwrite)
-    output.end()
     if made.unseen:
         output.warn(
             _("Some experts were never asked: up to {count} in one layer. A longer text asks more of them.").format(

@@ -33,6 +33,8 @@ _Mirror = Annotated[
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
 
 _MOST_LETTERS: Final = 100
+_OWN_LICENCE: Final = "other"
+"""The hub's word for one that it has no name for."""
 _EOT_KEY: Final = "tokenizer.ggml.eot_token_id"
 
 
@@ -119,6 +121,8 @@ def _as_json(name: str, found: "Inspection") -> dict[str, object]:
         "architecture": header.architecture,
         "name": header.text("general.name"),
         "licence": header.text("general.license"),
+        "licence_name": header.text("general.license.name"),
+        "licence_link": header.text("general.license.link"),
         "parameters": found.parameters,
         "active_parameters": found.active_parameters,
         "bytes": found.bytes,
@@ -172,8 +176,8 @@ def _tell(name: str, found: "Inspection", output: Output) -> None:
 
 
 def _facts(name: str, found: "Inspection") -> "list[Fact]":
-    from hychat.catalogue.download import size
     from hychat.cli.model_info import Fact
+    from hychat.domain.numbers import size
 
     header = found.header
     kv_bytes, template = header.kv_bytes_per_token(), header.chat_template
@@ -194,7 +198,7 @@ def _facts(name: str, found: "Inspection") -> "list[Fact]":
         Fact.of("tokens", _("special tokens"), _special_tokens(header)),
         Fact.of("template", _("chat template"), template, length),
         Fact.of("sampling", _("sampling advice"), _advice(found)),
-        Fact.of("licence", _("licence"), _line(header.text("general.license"))),
+        Fact.of("licence", _("licence"), _licence(header)),
         Fact.of("verdict", "hychat", _verdict(found)),
     ]
     return [fact for fact in facts if fact.value]
@@ -208,12 +212,12 @@ def _line(text: str | None) -> str:
 
 
 def _parameters(found: "Inspection") -> str:
-    from hychat.cli.gguf.picture import count
+    from hychat.domain.numbers import amount
 
     if found.active_parameters == found.parameters:
-        return count(found.parameters)
-    active = _("{count} of them for each token").format(count=count(found.active_parameters))
-    return f"{count(found.parameters)}, {active}"
+        return amount(found.parameters)
+    active = _("{count} of them for each token").format(count=amount(found.active_parameters))
+    return f"{amount(found.parameters)}, {active}"
 
 
 def _experts(header: "GgufHeader") -> str:
@@ -227,7 +231,7 @@ def _experts(header: "GgufHeader") -> str:
 
 
 def _size_and_bits(found: "Inspection") -> str:
-    from hychat.catalogue.download import size
+    from hychat.domain.numbers import size
 
     bits = _("{bits:.2f} bits a weight, most in {type}").format(bits=found.bits_per_weight, type=found.main_type)
     return f"{size(found.bytes)}, {bits}"
@@ -252,6 +256,13 @@ def _sampling(found: "Inspection") -> dict[str, float]:
 
 def _advice(found: "Inspection") -> str:
     return ", ".join(f"{name} {value:g}" for name, value in _sampling(found).items())
+
+
+def _licence(header: "GgufHeader") -> str:
+    """What the file says: one of a name that is known, or its own name, and where it can be read."""
+    kind, name, link = (header.text(f"general.license{part}") for part in ("", ".name", ".link"))
+    known = None if kind == _OWN_LICENCE and name else kind
+    return ", ".join(_line(said) for said in (known, name, link) if said)
 
 
 def _refusal(found: "Inspection") -> str:

@@ -5,9 +5,9 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from hychat.catalogue.download import size
 from hychat.cli.output import Output
 from hychat.conversion.inspect import GROUP_NAMES, TensorGroup
+from hychat.domain.numbers import amount, size
 from hychat.messages import _
 
 _BAR_COLUMNS: Final = 72
@@ -50,7 +50,7 @@ def _rows(groups: Sequence[TensorGroup], columns: int | None) -> Iterator[str]:
             names[group.name] + " " * (width - cell_len(names[group.name])),
             f"{100 * group.bytes / total:5.1f}%",
             f"{size(group.bytes):>9}",
-            f"{count(group.elements):>8}",
+            f"{amount(group.elements):>8}",
             f"{group.bits_per_weight:5.2f}",
             f" {', '.join(name for name, _bytes in group.types)}",
         )
@@ -74,11 +74,3 @@ def group_names() -> dict[str, str]:
         "norms": _("norms"),
         "others": _("others"),
     }
-
-
-def count(parameters: int) -> str:
-    """A number of weights, in a few letters."""
-    for unit, least in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
-        if parameters >= least:
-            return f"{parameters / least:.1f} {unit}"
-    return str(parameters)

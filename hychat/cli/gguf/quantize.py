@@ -7,7 +7,6 @@ import typer
 
 from hychat.cli.commands import Command
 from hychat.cli.gguf import shared
-from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.output import Output
 from hychat.messages import _, ngettext
 
@@ -29,7 +28,7 @@ _Type = Annotated[
     str,
     typer.Option(
         "--type",
-        help=_("What to quantize to: Q4_K_M, Q4_0, IQ4_XS, Q5_K_M, Q6_K, Q8_0, F16 and others of llama.cpp's."),
+        help=_("What to quantize to: Q4_K_M, Q4_K_S, Q4_0, IQ4_XS, Q5_K_M, Q6_K, Q8_0, F16 and others of llama.cpp's."),
         metavar=_("TYPE"),
         autocompletion=_file_types,
     ),
@@ -40,7 +39,18 @@ _Imatrix = Annotated[
 _Shared = Annotated[
     bool,
     typer.Option(
-        "--keep-shared/--no-keep-shared", help=_("Keep the shared experts of a mixture in 8 bits; yes if not said.")
+        "--keep-shared/--no-keep-shared",
+        help=_(
+            "Keep what every token of a mixture goes through, attention and shared experts, in 8 bits; yes if not said."
+        ),
+    ),
+]
+_TensorTypes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tensor-type",
+        help=_("Another format for tensors whose names match: attn_v=Q8_0; may be given again."),
+        metavar=_("PATTERN=TYPE"),
     ),
 ]
 _Requantize = Annotated[bool, typer.Option("--allow-requantize", help=_("Take a model that is quantized already."))]
@@ -57,6 +67,7 @@ def quantize(  # noqa: PLR0913 - one parameter an option
     file_type: _Type = "Q4_K_M",
     imatrix: _Imatrix = None,
     keep_shared: _Shared = True,
+    tensor_types: _TensorTypes = None,
     allow_requantize: _Requantize = False,
     dry_run: _DryRun = False,
     threads: _Threads = None,
@@ -65,21 +76,22 @@ def quantize(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Tells the sizes before and after, and what went into which format."""
     from hychat.conversion import quantize as conversion
+    from hychat.conversion.file_types import formats_by_pattern
     from hychat.domain.errors import UsageError
 
     if target is None and not dry_run:
         raise UsageError(_("Where to write the quantized model is not said."), hint=_("Name a file, or add --dry-run."))
     output = Output.of_process()
     source = shared.located(model)
-    wanted = conversion.Quantization(source, file_type, imatrix, keep_shared, allow_requantize, threads)
-    with cancelled_by_ctrl_c() as cancel:
+    formats = formats_by_pattern(tensor_types or ())
+    wanted = conversion.Quantization(source, file_type, imatrix, keep_shared, allow_requantize, threads, formats)
+    with shared.stoppable(output) as cancel:
         if dry_run or target is None:
             done = conversion.forecast(wanted, cancel)
         else:
             step = _("Quantizing {name}").format(name=source.name)
             tell = shared.progress(output, step)
             done = conversion.quantize(wanted, target, cancel, tell, overwrites=overwrite)
-    output.end()
     tell_quantized(output, done, None if dry_run else target, as_json=as_json)
 
 
@@ -130,7 +142,7 @@ def _as_json(done: "Quantized", target: Path | None) -> dict[str, object]:
 
 
 def _table(done: "Quantized", target: Path | None) -> str:
-    from hychat.catalogue.download import size
+    from hychat.domain.numbers import size
 
     head = _("{name}: {size}, {ratio:.2f} of the source, {f16_ratio:.2f} of 16 bits; {bits:.2f} bits a weight").format(
         name=_("Would be") if target is None else target,

@@ -1,15 +1,22 @@
 """What several of `hychat gguf`'s commands say and take alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from hychat.cli import typed
+from hychat.cli.interrupt import cancelled_by_any_signal
 from hychat.cli.output import Output
+from hychat.domain.cancel import CancelToken
+from hychat.domain.errors import UsageError
 from hychat.messages import _
+
+if TYPE_CHECKING:
+    from hychat.domain.attachment import Attachment
 
 model_argument: Final = partial(typer.Argument, metavar=_("MODEL"), autocompletion=typed.model_names)
 file_option: Final = partial(typer.Option, metavar=_("FILE"))
@@ -27,6 +34,32 @@ def located(name: str) -> Path:
     from hychat.catalogue.find import locate
 
     return Path(locate(name).path)
+
+
+def text_at(path: Path) -> "Attachment":
+    """A text to read; - is stdin.
+
+    Raises:
+        InputUnreadable: It is missing, or no text.
+        UsageError: Nothing is piped in.
+    """
+    from hychat.attach.text import read_file
+    from hychat.cli.stdin import read_stdin
+
+    part = read_stdin() if str(path) == "-" else read_file(path)
+    if part is None:
+        raise UsageError(_("There is nothing on stdin."), hint=_("Pipe a text in, or name a file."))
+    return part.attachment
+
+
+@contextmanager
+def stoppable(output: Output) -> Iterator[CancelToken]:
+    """For work that takes long: Ctrl+C and the system's signals end it in order, and its progress line goes, however it ends."""
+    try:
+        with cancelled_by_any_signal() as cancel:
+            yield cancel
+    finally:
+        output.abort()
 
 
 def progress(output: Output, step: str) -> Callable[[int, int], None]:

@@ -163,6 +163,6 @@ def _write(collector: Collector, target: str, dataset: str, count: int, chunk_to
         file.add_matrix(name + COUNTS, collector.counts[name].reshape(-1, 1))
     if not file.write(target):
         raise CannotDo(
-            _("{path} cannot be written to its end.").format(path=target),
+            _("The new file cannot be written to its end."),
             _("The disk may be full; make room, or name another folder."),
         )

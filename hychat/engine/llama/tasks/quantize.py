@@ -60,7 +60,7 @@ def run(  # noqa: PLR0913 - the quantizer's own parameters
     code = lib.llama_model_quantize(os.fsencode(source), os.fsencode(target or os.devnull), ctypes.byref(params))
     kept.clear()  # until here the quantizer reads from them
     if code:
-        raise _failure(log.error, target)
+        raise _failure(log.error)
     return {"tensors": log.tensors, "fallbacks": log.fallbacks}
 
 
@@ -142,10 +142,10 @@ def _notes(keys: Mapping[str, str | int]) -> Any:
     return array
 
 
-def _failure(error: str, target: str | None) -> CannotDo:
+def _failure(error: str) -> CannotDo:
     if _DISK in error:
         return CannotDo(
-            _("{path} cannot be written to its end.").format(path=target),
+            _("The new file cannot be written to its end."),
             _("The disk may be full; make room, or name another folder."),
         )
     return CannotDo(_("llama.cpp cannot quantize it: {reason}.").format(reason=error or "?"))
