@@ -39,7 +39,7 @@ from hychat.engine.prompt.choose import builder_for
 from hychat.engine.prompt.segments import ChatTurn, Prompt, PromptBuilder
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece, result_of
 from hychat.engine.workers import Endpoint, lost, not_answering, silent
-from hychat.messages import _
+from hychat.messages import _, listed
 
 _FALLBACK: Final = GenerationSettings(temperature=0.7, top_k=20, top_p=0.8, min_p=0.0, repeat_penalty=1.05)
 """What nothing else says: the Hunyuan instruct models' own recommendation."""
@@ -148,9 +148,9 @@ class EngineProcess:
             available_memory_bytes=memory.available,
             total_memory_bytes=memory.total,
             devices=devices,
-            wishes=options.wishes,
+            wishes=options.wishes.for_other_devices() if self._lost_workers else options.wishes,
             context_tokens_wanted=options.context_tokens,
-            model_bytes=sum(part.file_bytes for part in parts) + _size_of(options.projector),
+            projector_bytes=_size_of(options.projector),
             tensors=[tensor for part in parts for tensor in part.tensors],
         )
         child.watch_log(options.log_file)
@@ -165,7 +165,7 @@ class EngineProcess:
             can_see=options.projector is not None,
             metadata={
                 **metadata,
-                "devices": ", ".join(device.description for device in made.devices) or "CPU",
+                "devices": listed(device.description for device in made.devices) or "CPU",
                 "gpu_layers": str(made.gpu_layers),
                 "plan": made.reason,
                 "experts": str(header.expert_count),
@@ -182,7 +182,7 @@ class EngineProcess:
         gone = silent(workers)
         if gone and not self._lost_workers:
             raise not_answering(gone)
-        return worker_devices(child, [str(worker) for worker in workers if worker not in gone])
+        return worker_devices(child, [worker for worker in workers if worker not in gone])
 
     def _ended(self, child: Child) -> HychatError:
         """What to say of a child that died: of itself, or because a worker did."""
