@@ -58,11 +58,11 @@ class Describe(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """Tell about the devices of workers; the reply is `Reached`, or `Failed` in a build without RPC. Asked before `Load`."""
+    """Tell about the devices of a worker; the reply is `Reached`, or `Failed` in a build without RPC. Asked before `Load`."""
 
     request: int
-    endpoints: list[str]
-    """`host:port` of each."""
+    endpoint: str
+    """`host:port`."""
 
 
 class Load(NamedTuple):
@@ -176,7 +176,7 @@ class Described(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """The devices of workers, as in `Hello`."""
+    """The devices of a worker, as in `Hello`."""
 
     request: int
     devices: list[list[Any]]
