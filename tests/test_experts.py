@@ -14,9 +14,10 @@ from gguf import GGUFReader
 from numpy.typing import NDArray
 
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import UsageError
+from hychat.domain.errors import EngineCrashed, UsageError
 from hychat.domain.generation import GenerationSettings
 from hychat.engine.experts import ExpertUse, LayerUse, heat_map
+from hychat.engine.gguf import read_header
 from hychat.engine.process import EngineProcess
 from hychat.engine.prompt.segments import Segment
 from hychat.engine.protocol import Piece
@@ -152,6 +153,46 @@ def test_a_short_text_is_read_to_its_last_token(tmp_path: Path) -> None:
     ended = run_hychat("gguf", "experts", str(model), "--text", "-", "--json", stdin=b"ABC")
     assert ended.json["tokens"] == 3
     assert [sum(layer["counts"]) for layer in ended.json["layers"]] == [3 * USED] * LAYERS
+
+
+def test_pieces_are_no_longer_than_the_text_and_than_the_model_was_trained_for(tmp_path: Path) -> None:
+    model = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    short = run_hychat("gguf", "experts", str(model), "--text", "-", "--ctx", "1000000000", "--json", stdin=b"ABC")
+    assert short.json["tokens"] == 3
+    trained = read_header(str(model)).context_tokens
+    assert trained
+    long = routed(model, "A" * (trained + 100), chunk_tokens=1_000_000_000)
+    assert long == routed(model, "A" * (trained + 100), chunk_tokens=trained)
+
+
+@pytest.mark.parametrize("layers", ["1", "99", "-1"])
+def test_layers_on_a_gpu_are_refused_where_there_is_none(tmp_path: Path, text: Path, layers: str) -> None:
+    model = str(write_hunyuan_moe(tmp_path / "mixture.gguf"))
+    commands = (
+        ("experts", model, "--text", str(text)),
+        ("imatrix", model, "-f", str(text), "-o", str(tmp_path / "matrix.gguf")),
+        ("compare", model, model, "--text", str(text), "--ctx", "32"),
+    )
+    for command in commands:
+        ended = run_hychat("gguf", *command, "--gpu-layers", layers)
+        assert ended.code == 1
+        assert f"--gpu-layers {layers}: there is no GPU that llama.cpp can use." in ended.error
+    assert not (tmp_path / "matrix.gguf").exists()
+
+
+def test_what_llama_cpp_would_abort_at_is_refused_before(tmp_path: Path, text: Path) -> None:
+    model = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    data, key = bytearray(model.read_bytes()), b"hunyuan-moe.expert_used_count"
+    start = data.index(key) + len(key) + 4
+    data[start : start + 4] = (9).to_bytes(4, "little")
+    model.write_bytes(data)
+    for command in (("experts", str(model)), ("compare", str(model), str(model))):
+        ended = run_hychat("gguf", *command, "--text", str(text))
+        assert ended.code == 4
+        assert "expert_used_count" in ended.error
+    with pytest.raises(EngineCrashed) as caught:
+        routed(model)
+    assert "GGML_ASSERT" in caught.value.hint.splitlines()[-1]  # and no debugger's look at it
 
 
 def test_what_is_left_over_behind_whole_chunks_is_read(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def compare(  # noqa: PLR0913 - one parameter an option
     from hychat.conversion.imatrix import Reading
 
     output = Output.of_process()
-    paths = shared.located(reference), shared.located(other)
+    paths = shared.sound(reference), shared.sound(other)
     reading = Reading(text, chunk_tokens, chunks, gpu_layers, threads)
     tell = shared.progress(output, _("Reading {text} with both").format(text=text.name))
     with cancelled_by_ctrl_c() as cancel:

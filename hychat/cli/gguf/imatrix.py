@@ -42,7 +42,7 @@ def imatrix(  # noqa: PLR0913 - one parameter an option
     from hychat.conversion.imatrix import Reading, make_imatrix
 
     output = Output.of_process()
-    source = shared.located(model)
+    source = shared.sound(model)
     reading = Reading(text, chunk_tokens, chunks, gpu_layers, threads)
     tell = shared.progress(output, _("Reading {text} with {model}").format(text=text.name, model=source.name))
     with cancelled_by_ctrl_c() as cancel:

@@ -29,6 +29,18 @@ def located(name: str) -> Path:
     return Path(locate(name).path)
 
 
+def sound(name: str) -> Path:
+    """The file of a model that llama.cpp can read. Raises as `located`, and ModelUnusable where it cannot."""
+    from hychat.engine.audit import check_sound
+    from hychat.engine.gguf import all_parts, read_header
+
+    path = located(name)
+    header = read_header(str(path))
+    check_sound(header)
+    all_parts(header)
+    return path
+
+
 def progress(output: Output, step: str) -> Callable[[int, int], None]:
     """Tells how far a step is; a terminal is painted for whole percents only."""
     told: set[int] = set()
