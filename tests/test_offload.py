@@ -294,6 +294,15 @@ def test_a_question_is_answered_through_a_worker(worker: Endpoint) -> None:
     assert f"All 30 layers on {name_of(worker)}." in ended.error
 
 
+def test_the_doctor_loads_a_model_on_a_worker_and_tells_as_much_cache_as_was_planned(worker: Endpoint) -> None:
+    ended = run_hychat("doctor", "--load", "starter", "--rpc", str(worker), "--ctx", "2048", "--json")
+    found = {finding["check"]: finding for finding in ended.json}
+    assert found["workers"]["status"] == "ok"
+    assert f"All 30 layers on {name_of(worker)}." in found["plan"]["message"]
+    held = found["load"]["details"]["places"][name_of(worker)]
+    assert held["KV"] == read_header(starter_path()).kv_bytes_per_token() * 2_048
+
+
 @pytest.mark.parametrize("name", ["hunyuan-7b", "hunyuan-a13b", "hy-mt2-30b-a3b"])
 def test_compute_buffers_are_as_llama_cpp_has_them(worker: Endpoint, tmp_path: Path, name: str) -> None:
     layouts = [
@@ -338,7 +347,39 @@ def test_the_worker_refuses_an_address_that_others_can_reach() -> None:
 def test_the_worker_says_when_its_port_is_taken(worker: Endpoint) -> None:
     ended = run_hychat("rpc-worker", "--port", str(worker.port))
     assert ended.code == 2
-    assert str(worker) in ended.error
+    assert f"Nothing can listen at {worker}: Address already in use." in ended.error
+
+
+def test_a_worker_listens_at_the_numbers_of_a_name() -> None:
+    port = free_port()
+    with started("rpc-worker", "--host", "localhost", "--port", str(port), "--threads", "1") as process:
+        assert process.stderr is not None
+        assert f"A worker at 127.0.0.1:{port}, computing on ".encode() in process.stderr.readline()
+        while not is_listening(Endpoint("127.0.0.1", port)):
+            assert process.poll() is None
+
+
+def test_a_worker_that_listens_everywhere_does_not_advise_an_address_of_nowhere() -> None:
+    port = free_port()
+    with started("rpc-worker", "--host", "0.0.0.0", "--port", str(port), "--allow-remote") as process:  # noqa: S104 - the same
+        assert process.stderr is not None
+        told = [process.stderr.readline() for _line in range(4)]
+    assert f"hychat --rpc THIS-MACHINE:{port} " in told[-1].decode()
+
+
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ("::1", "::1 is an address of IPv6"),
+        ("192.0.2.1", "Nothing can listen at 192.0.2.1:50052: Cannot assign requested address."),
+        ("no.such.host.invalid", "no.such.host.invalid is no address of this machine."),
+    ],
+)
+def test_an_address_that_no_worker_can_listen_at_is_refused(host: str, problem: str) -> None:
+    ended = run_hychat("rpc-worker", "--host", host, "--port", "50052", "--allow-remote")
+    assert ended.code == 2
+    assert problem in ended.error
+    assert "Endpoint" not in ended.error
 
 
 def test_a_build_without_rpc_says_so() -> None:
