@@ -187,9 +187,17 @@ def test_an_adapter_that_was_cut_is_told_in_our_words(engine: EngineProcess, ada
 
 def test_the_command_line_takes_an_adapter(model: Path, adapter: Path) -> None:
     asked = ("-m", str(model), "-n", "--max-tokens", "8", "--seed", "1", "-t", "0.1", "hello")
-    plain, with_it = run_hychat(*asked), run_hychat(*asked, "--lora", f"{adapter}:2")
+    plain, with_it = run_hychat(*asked), run_hychat(*asked, "--lora", f"{adapter}:2", "-v")
     assert (plain.code, with_it.code) == (0, 0)
     assert plain.out != with_it.out
+    assert "adapters: poet (2)\n" in with_it.error
+
+
+def test_an_answer_in_json_tells_what_was_over_the_model(model: Path, adapter: Path) -> None:
+    asked = ("-m", str(model), "-n", "--max-tokens", "8", "hello", "--json")
+    assert run_hychat(*asked).json["adapters"] == []
+    told = run_hychat(*asked, "--lora", f"{adapter}:0.5").json["adapters"]
+    assert told == [{"path": str(adapter), "scale": 0.5}]
 
 
 def test_the_command_line_takes_the_last_scale_of_a_file_and_names_with_commas(

@@ -1,5 +1,6 @@
 """What of a model went where, told after it was loaded."""
 
+import re
 import socket
 
 import pytest
@@ -66,6 +67,12 @@ def test_a_model_that_cannot_be_loaded_is_an_error() -> None:
     ended = run_hychat("doctor", "--load", "no-such-model", "--json")
     (problem,) = [finding for finding in ended.json if finding["check"] == "load"]
     assert (ended.code, problem["status"]) == (1, "error")
+
+
+def test_a_question_with_details_tells_what_really_lies_where() -> None:
+    ended = run_hychat("-m", "starter", "-n", "-v", "--max-tokens", "2", "hi")
+    (line,) = [line for line in ended.error.splitlines() if "in memory: " in line]
+    assert re.search(r"CPU: KV cache \d+ MiB, compute \d+ MiB; CPU_Mapped: weights \d+ MiB", line)
 
 
 def test_memories_that_hold_nothing_are_left_out() -> None:

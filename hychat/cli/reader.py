@@ -52,6 +52,8 @@ class Wishes:
     streams: bool = True
     show_thinking: bool = False
     stats: bool = False
+    adapters: Sequence[tuple[str, float]] = ()
+    """Path and scale of those that are over the model; they stand in its JSON."""
 
     @property
     def shows_pieces(self) -> bool:
@@ -180,7 +182,9 @@ def _finish_blocked(message: Message, output: Output, wishes: Wishes, verdicts: 
 def _show_whole(message: Message, output: Output, wishes: Wishes, verdicts: Sequence[SafetyVerdict]) -> None:
     """The answer, where it was not shown piece by piece."""
     if wishes.as_json:
-        output.json({**answer_as_json(message), "safety": [verdict_as_json(verdict) for verdict in verdicts]})
+        adapters = [{"path": path, "scale": scale} for path, scale in wishes.adapters]
+        safety = [verdict_as_json(verdict) for verdict in verdicts]
+        output.json({**answer_as_json(message), "adapters": adapters, "safety": safety})
     elif wishes.extract:
         output.text(_extract(message.text, output))
     elif not wishes.shows_pieces and not wishes.must_parse:
