@@ -294,6 +294,18 @@ def test_a_question_is_answered_through_a_worker(worker: Endpoint) -> None:
     assert f"All 30 layers on {name_of(worker)}." in ended.error
 
 
+def test_experts_are_watched_on_a_device_that_has_no_room_for_two_contexts(worker: Endpoint, tmp_path: Path) -> None:
+    path = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    with engine_for(path, worker) as engine:
+        plain = answer(engine)
+        assert engine.watch_experts().layers == ()
+        events = list(engine.stream(PROMPT, GREEDY, CancelToken()))
+        assert "".join(event.text for event in events if isinstance(event, Piece)) == plain
+        assert isinstance(events[-1], Done)
+        assert events[-1].usage.reused_tokens > 0  # what was read went along
+        assert engine.watch_experts().layers
+
+
 def test_the_doctor_loads_a_model_on_a_worker_and_tells_as_much_cache_as_was_planned(worker: Endpoint) -> None:
     ended = run_hychat("doctor", "--load", "starter", "--rpc", str(worker), "--ctx", "2048", "--json")
     found = {finding["check"]: finding for finding in ended.json}

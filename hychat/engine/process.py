@@ -88,6 +88,7 @@ class EngineProcess:
         self._lost_workers: tuple[Endpoint, ...] = ()
         """Those that went away; they are left out from then on."""
         self._adapters = options.adapters
+        self._watches_experts = False
         self._last_request = 0
         """The request answered last, in the child that lives."""
 
@@ -157,6 +158,8 @@ class EngineProcess:
         metadata = yield from self._load_in_child(child, verdict, made, builder, cancel)
         if self._adapters:
             self._put_over(child, self._adapters)
+        if self._watches_experts and header.expert_count:
+            self._watch(child, header.expert_count)
         return LoadedModel(
             name=options.name,
             builder=builder,
@@ -215,21 +218,26 @@ class EngineProcess:
             child.send(wire.Adapt(number, [[adapter.path, adapter.scale] for adapter in adapters]))
             self._expect(child, child.next_reply(inbox), wire.Adapted)
 
-    def watch_experts(self, *, is_on: bool) -> ExpertUse:
-        """Count which experts are chosen from now on, or no more; what was counted so far.
+    def watch_experts(self) -> ExpertUse:
+        """Count which experts are chosen, from the first call on, whenever the model is loaded; what was counted so far.
 
         Raises:
-            UsageError: The model is not loaded, or no mixture of experts.
+            UsageError: The model is no mixture of experts.
+            ModelTooLarge: There is no memory for it.
             EngineError: The engine failed.
         """
+        self._watches_experts = True
         child, model = self._child, self._loaded
         if child is None or model is None or not child.is_alive:
-            raise UsageError(_("The model is not loaded yet."))
+            return ExpertUse(())
         experts = int(model.metadata.get("experts", 0))
         if not experts:
             raise UsageError(_("{name} is no mixture of experts.").format(name=model.name))
+        return self._watch(child, experts)
+
+    def _watch(self, child: Child, experts: int) -> ExpertUse:
         with child.request() as (number, inbox):
-            child.send(wire.Watch(number, experts if is_on else 0))
+            child.send(wire.Watch(number, experts))
             return ExpertUse.of(self._expect(child, child.next_reply(inbox), wire.Routed).layers)
 
     def places(self) -> dict[str, dict[str, int]]:

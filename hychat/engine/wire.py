@@ -122,11 +122,11 @@ class Adapt(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """Count from now on which experts are chosen, or no more; the reply is `Routed` with the counts so far."""
+    """Count from now on which experts are chosen; the reply is `Routed` with the counts so far, or `Failed`."""
 
     request: int
     experts: int
-    """Of a layer; 0 ends it."""
+    """Of a layer."""
 
 
 class SaveState(NamedTuple):

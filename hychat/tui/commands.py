@@ -349,7 +349,7 @@ def _lora(desk: Desk, argument: str) -> Iterator[Effect]:
 
 
 def _experts(desk: Desk, _argument: str) -> Iterator[Effect]:
-    desk.engine.watch_experts(is_on=True)
+    desk.engine.watch_experts()
     yield do.Go(Place.EXPERTS)
 
 
