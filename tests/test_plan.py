@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from hychat.engine.plan import (
     plan,
 )
 from hychat.messages import choose_language
+from tests.pictures.plans import rows
 from tests.whole_models import SHAPES, write_whole
 
 GIB = 1 << 30
@@ -347,3 +349,8 @@ def test_a_mixture_that_is_wished_whole_on_a_small_device_is_refused_with_the_ex
     with pytest.raises(ModelTooLarge, match=r"4\d\.\d GiB of 24\.0 GiB free on CUDA0") as caught:
         plan(mixture, available_memory_bytes=64 * GIB, devices=[gpu(24 * GIB)], wishes=wishes)
     assert re.search(r"--gpu-layers 33 --n-cpu-moe 1\d$", caught.value.hint)
+
+
+def test_the_readmes_table_is_what_is_planned() -> None:
+    readme = Path(__file__).parent.parent / "README.md"
+    assert "\n".join(rows()) in readme.read_text(encoding="utf-8")
