@@ -290,6 +290,13 @@ def test_a_plan_is_told_in_chinese_without_latin_punctuation() -> None:
     assert not re.search(r"[,;] |\.$|[a-z]{5}", made.reason)
 
 
+def test_a_device_that_is_full_does_not_keep_layers_from_the_other() -> None:
+    devices = [gpu(200 << 20), replace(gpu(24 * GIB), name="CUDA1")]
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=devices)
+    assert [device.name for device in made.devices] == ["CUDA1"]
+    assert (made.gpu_layers, len(made.places)) == (LAYERS + 1, 2)
+
+
 def test_one_device_is_chosen_by_its_place() -> None:
     devices = [gpu(24 * GIB), replace(gpu(12 * GIB), name="CUDA1")]
     made = plan(model(), available_memory_bytes=64 * GIB, devices=devices, wishes=Wishes(main_gpu=1))

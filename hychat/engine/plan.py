@@ -149,6 +149,8 @@ def plan(  # noqa: PLR0913 - what is known of model, machine and user
         wishes.cpu_expert_layers,
         _Room(available_memory_bytes, max(total_memory_bytes or 0, available_memory_bytes)),
     )
+    if not wishes.tensor_split:
+        search = search.on_useful_devices()
     wanted = wishes.context_tokens or context_tokens_wanted
     most = _most_tokens(header, wanted)
     layout = _chosen(search, most, wanted, wishes)
@@ -206,6 +208,16 @@ class _Search(NamedTuple):
         """The same, with nothing decided of what goes to the devices that are used."""
         shares = _by_free_memory(self.devices)
         return self._replace(shares=shares, gpu_layers=None, cpu_expert_layers=None)
+
+    def on_useful_devices(self) -> "_Search":
+        """Without devices that cannot hold a layer, where others can: llama.cpp gives each of them one at least."""
+        shortest = Layout(LEAST_CONTEXT_TOKENS)
+        useful = tuple(
+            device
+            for device in self.devices
+            if self._replace(devices=(device,)).without_wishes().on_devices(shortest).gpu_layers > 1
+        )
+        return self._replace(devices=useful, shares=_by_free_memory(useful)) if useful else self
 
     @property
     def own_memories(self) -> tuple[Device, ...]:

@@ -69,9 +69,11 @@ def experts(  # noqa: PLR0913 - one parameter an option
         "threads": threads,
     }
     tell = shared.progress(output, _("Reading {text} with {model}").format(text=text.name, model=path.name))
-    with cancelled_by_ctrl_c() as cancel:
-        done = run_task("experts", arguments, cancel, lambda progress: tell(progress["done"], progress["total"]))
-    output.end()
+    try:
+        with cancelled_by_ctrl_c() as cancel:
+            done = run_task("experts", arguments, cancel, lambda progress: tell(progress["done"], progress["total"]))
+    finally:
+        output.abort()
     use = ExpertUse.of(done["layers"])
     if as_json:
         output.json(_as_json(model, done["tokens"], header.expert_used_count, use))
