@@ -411,7 +411,7 @@ def _context_too_long(search: _Search, fitting: Layout, wished_tokens: int) -> M
 
 def _not_as_wished(search: _Search, fitting: Layout, wishes: Wishes) -> ModelTooLarge:
     """`fitting` is what would fit instead."""
-    text = _("{path} does not fit so, not even with the shortest context: it takes {takes}; {available}.").format(
+    text = _("{path} does not fit that way, not even with the shortest context: it takes {takes}; {available}.").format(
         path=search.footprint.header.path, takes=_takes(search, _shortest(search, wishes)), available=_available(search)
     )
     flags = [f"--gpu-layers {fitting.gpu_layers}"]
