@@ -11,6 +11,7 @@ from hychat import messages
 
 if TYPE_CHECKING:
     from hychat.engine.llama.model import Model
+    from tests.middling_models import Middling
 
 SHELL_WORDS = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
 """What a shell may say of its terminal; pytest-xdist's workers inherit the last two from readline."""
@@ -52,3 +53,11 @@ def _loaded(path: str) -> Iterator["Model"]:
     model = load_quietly(path)
     yield model
     model.close()
+
+
+@pytest.fixture(scope="session")
+def middling(tmp_path_factory: pytest.TempPathFactory) -> "Middling":
+    """Models whose bytes can be told from those of the process."""
+    from tests.middling_models import write_middling
+
+    return write_middling(tmp_path_factory.mktemp("middling"))

@@ -32,7 +32,7 @@ def _logits(path: str, offload: Offload, workers: Sequence[str]) -> list[float]:
     from hychat.engine.llama.model import Model
 
     if workers:
-        offload = offload._replace(devices=[str(device[0]) for device in worker_devices(workers)])
+        offload = offload._replace(devices=[str(device[0]) for worker in workers for device in worker_devices(worker)])
     model = Model.load(path, offload=offload)
     context = Context(model, tokens=512, slots=1, threads=1, abort=AbortFlag())
     entry = Entry(0, 0, list(TOKENS), wants_logits=True)

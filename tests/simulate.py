@@ -17,7 +17,7 @@ from tests.programs import environment
 SLOTS = 4
 
 Compute = dict[str, int]
-"""Bytes of the compute buffers by memory: `CPU`, `RPC0`."""
+"""Bytes of the compute buffers by memory: `CPU`, `RPC0[127.0.0.1:50052]`."""
 
 
 def simulated(path: Path, layouts: Sequence[Layout], workers: Sequence[str] = (), **env: str) -> list[Compute]:
@@ -41,7 +41,7 @@ def _simulate(path: str, layouts: Sequence[Layout], workers: Sequence[str]) -> l
     from hychat.engine.llama.offload import Offload
 
     _allocate_nothing(lib)
-    devices = [str(device[0]) for device in worker_devices(workers)] if workers else []
+    devices = [str(device[0]) for worker in workers for device in worker_devices(worker)]
     log, told = LogTail(), []
     for layout in layouts:
         log.buffers.clear()
@@ -50,7 +50,7 @@ def _simulate(path: str, layouts: Sequence[Layout], workers: Sequence[str]) -> l
         model.kv_type = KV_TYPES[layout.kv_type]
         Context(model, tokens=layout.context_tokens, slots=SLOTS, threads=1, abort=AbortFlag()).close()
         model.close()
-        told.append({memory.partition("[")[0]: held.get("compute", 0) for memory, held in log.buffers.items()})
+        told.append({memory: held.get("compute", 0) for memory, held in log.buffers.items()})
     return told
 
 

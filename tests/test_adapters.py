@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import ModelNotFound, ModelUnusable, UsageError
+from hychat.domain.errors import ModelDamaged, ModelNotFound, ModelUnusable, UsageError
 from hychat.domain.generation import GenerationSettings
 from hychat.engine.adapters import Adapter, adapter_of, adapters_of
 from hychat.engine.process import EngineOptions, EngineProcess
@@ -149,7 +149,7 @@ def test_one_that_is_refused_leaves_those_there_in_use(engine: EngineProcess, ad
     [("a.gguf", Adapter("a.gguf")), ("a.gguf:0.5", Adapter("a.gguf", 0.5)), ("b/a.gguf:-1", Adapter("b/a.gguf", -1.0))],
 )
 def test_a_scale_follows_the_file(text: str, wanted: Adapter) -> None:
-    assert adapter_of(text) == wanted
+    assert adapter_of(text) == wanted._replace(path=str(Path(wanted.path).absolute()))
 
 
 @pytest.mark.parametrize("text", ["a.gguf:much", "a.gguf:nan", "a.gguf:1000"])
@@ -159,15 +159,55 @@ def test_what_is_no_scale_is_refused(text: str) -> None:
 
 
 def test_several_are_named_with_commas_or_lines() -> None:
-    assert adapters_of("a:1, b:0.5") == adapters_of("a:1\nb:0.5") == (Adapter("a"), Adapter("b", 0.5))
+    assert adapters_of("/a:1, /b:0.5") == adapters_of("/a:1\n/b:0.5") == (Adapter("/a"), Adapter("/b", 0.5))
     assert adapters_of("") == ()
+
+
+def test_a_name_on_a_line_of_its_own_may_hold_a_comma() -> None:
+    assert adapters_of("/a,b.gguf:0.5\n") == (Adapter("/a,b.gguf", 0.5),)
+
+
+def test_the_last_one_of_a_file_counts_however_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "poet.gguf").touch()
+    (tmp_path / "link.gguf").symlink_to("poet.gguf")
+    file = str(tmp_path / "poet.gguf")
+    assert adapters_of(f"{file}:1\npoet.gguf:2\n~/poet.gguf:0.5\n") == (Adapter(file, 0.5),)
+    assert adapters_of("poet.gguf\nlink.gguf:2\n") == (Adapter(str(tmp_path / "link.gguf"), 2.0),)
+    assert adapter_of("poet:3", [Adapter(file)]) == Adapter(file, 3.0)
+
+
+def test_an_adapter_that_was_cut_is_told_in_our_words(engine: EngineProcess, adapter: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(adapter.read_bytes()[:-1_000])
+    with pytest.raises(ModelDamaged, match=r"cut\.gguf is not whole: \d+ bytes are missing"):
+        engine.adapt([Adapter(str(cut))])
 
 
 def test_the_command_line_takes_an_adapter(model: Path, adapter: Path) -> None:
     asked = ("-m", str(model), "-n", "--max-tokens", "8", "--seed", "1", "-t", "0.1", "hello")
-    plain, with_it = run_hychat(*asked), run_hychat(*asked, "--lora", f"{adapter}:2")
+    plain, with_it = run_hychat(*asked), run_hychat(*asked, "--lora", f"{adapter}:2", "-v")
     assert (plain.code, with_it.code) == (0, 0)
     assert plain.out != with_it.out
+    assert "adapters: poet (2)\n" in with_it.error
+
+
+def test_an_answer_in_json_tells_what_was_over_the_model(model: Path, adapter: Path) -> None:
+    asked = ("-m", str(model), "-n", "--max-tokens", "8", "hello", "--json")
+    assert run_hychat(*asked).json["adapters"] == []
+    told = run_hychat(*asked, "--lora", f"{adapter}:0.5").json["adapters"]
+    assert told == [{"path": str(adapter), "scale": 0.5}]
+
+
+def test_the_command_line_takes_the_last_scale_of_a_file_and_names_with_commas(
+    model: Path, adapter: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "a,b.gguf"
+    odd.write_bytes(adapter.read_bytes())
+    asked = ("-m", str(model), "-n", "--max-tokens", "8", "--seed", "1", "-t", "0.1", "hello")
+    twice = run_hychat(*asked, "--lora", f"{odd}:0.1", "--lora", f"{odd}:2")
+    assert (twice.code, twice.out) == (0, run_hychat(*asked, "--lora", f"{adapter}:2").out)
 
 
 def test_the_command_line_refuses_what_is_none(model: Path) -> None:

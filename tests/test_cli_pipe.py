@@ -298,6 +298,7 @@ def test_json_has_the_answer_and_what_it_was_made_with() -> None:
         "settings",
         "usage",
         "timings",
+        "adapters",
         "safety",
     }
     assert answer["answer"].startswith("a b c")

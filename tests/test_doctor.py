@@ -70,7 +70,7 @@ def test_json_has_the_same_fields_for_every_check() -> None:
 
     assert all(list(each) == ["check", "status", "message", "fix", "details"] for each in findings)
     assert {each["status"] for each in findings} <= {"ok", "warn", "error"}
-    assert {*CHECKS} - {"engine"} | {PACKAGE, "backends", "devices"} <= {each["check"] for each in findings}
+    assert {*CHECKS} - {"engine", "workers"} | {PACKAGE, "backends", "devices"} <= {each["check"] for each in findings}
 
 
 def test_the_words_are_coloured_on_a_terminal_only() -> None:

@@ -1,9 +1,11 @@
 """Which experts a mixture chooses, and what is told of it."""
 
 import math
+import os
 import re
+import signal
 import string
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,15 +16,16 @@ from gguf import GGUFReader
 from numpy.typing import NDArray
 
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import UsageError
+from hychat.domain.errors import EngineCrashed, HychatError, UsageError
 from hychat.domain.generation import GenerationSettings
 from hychat.engine.experts import ExpertUse, LayerUse, heat_map
+from hychat.engine.gguf import read_header
 from hychat.engine.process import EngineProcess
 from hychat.engine.prompt.segments import Segment
 from hychat.engine.protocol import Piece
 from hychat.engine.task import run_task
 from hychat.tui.screens.experts import ExpertsScreen
-from tests.engines import engine_for
+from tests.engines import engine_for, pid_of
 from tests.programs import Terminal, run_hychat
 from tests.tiny_models import write_hunyuan_dense, write_hunyuan_moe, write_hy_v3
 from tests.tui import UNFILTERED, ask, running, shown, until
@@ -154,6 +157,46 @@ def test_a_short_text_is_read_to_its_last_token(tmp_path: Path) -> None:
     assert [sum(layer["counts"]) for layer in ended.json["layers"]] == [3 * USED] * LAYERS
 
 
+def test_pieces_are_no_longer_than_the_text_and_than_the_model_was_trained_for(tmp_path: Path) -> None:
+    model = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    short = run_hychat("gguf", "experts", str(model), "--text", "-", "--ctx", "1000000000", "--json", stdin=b"ABC")
+    assert short.json["tokens"] == 3
+    trained = read_header(str(model)).context_tokens
+    assert trained
+    long = routed(model, "A" * (trained + 100), chunk_tokens=1_000_000_000)
+    assert long == routed(model, "A" * (trained + 100), chunk_tokens=trained)
+
+
+@pytest.mark.parametrize("layers", ["1", "99", "-1"])
+def test_layers_on_a_gpu_are_refused_where_there_is_none(tmp_path: Path, text: Path, layers: str) -> None:
+    model = str(write_hunyuan_moe(tmp_path / "mixture.gguf"))
+    commands = (
+        ("experts", model, "--text", str(text)),
+        ("imatrix", model, "-f", str(text), "-o", str(tmp_path / "matrix.gguf")),
+        ("compare", model, model, "--text", str(text), "--ctx", "32"),
+    )
+    for command in commands:
+        ended = run_hychat("gguf", *command, "--gpu-layers", layers)
+        assert ended.code == 1
+        assert f"--gpu-layers {layers}: there is no GPU that llama.cpp can use." in ended.error
+    assert not (tmp_path / "matrix.gguf").exists()
+
+
+def test_what_llama_cpp_would_abort_at_is_refused_before(tmp_path: Path, text: Path) -> None:
+    model = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    data, key = bytearray(model.read_bytes()), b"hunyuan-moe.expert_used_count"
+    start = data.index(key) + len(key) + 4
+    data[start : start + 4] = (9).to_bytes(4, "little")
+    model.write_bytes(data)
+    for command in (("experts", str(model)), ("compare", str(model), str(model))):
+        ended = run_hychat("gguf", *command, "--text", str(text))
+        assert ended.code == 4
+        assert "expert_used_count" in ended.error
+    with pytest.raises(EngineCrashed) as caught:
+        routed(model)
+    assert "GGML_ASSERT" in caught.value.hint.splitlines()[-1]  # and no debugger's look at it
+
+
 def test_what_is_left_over_behind_whole_chunks_is_read(tmp_path: Path) -> None:
     told = routed(write_hunyuan_moe(tmp_path / "mixture.gguf"), "A" * 70, chunk_tokens=32)
     assert told["tokens"] == 70
@@ -199,16 +242,28 @@ def test_the_map_is_told_in_colour_on_a_terminal(tmp_path: Path, text: Path) -> 
         assert re.search(r"   0 (\x1b\[38;5;\d+m[░▒▓█]){4}\x1b\[0m", terminal.written)
 
 
-def test_experts_are_watched_while_answers_are_written(tmp_path: Path) -> None:
+def test_experts_are_watched_from_the_first_look_on(tmp_path: Path) -> None:
     with closing(engine_for(write_hunyuan_moe(tmp_path / "mixture.gguf"))) as engine:
         plain = answer(engine)
-        assert engine.watch_experts(is_on=True).layers == ()
+        assert engine.watch_experts().layers == ()
         assert answer(engine) == plain
-        use = engine.watch_experts(is_on=True)
+        use = engine.watch_experts()
         assert [layer.layer for layer in use.layers] == [0, 1]
-        assert engine.watch_experts(is_on=False) == use
         assert answer(engine) == plain
-        assert engine.watch_experts(is_on=True).layers == ()
+        assert sum(engine.watch_experts().layers[0].counts) > sum(use.layers[0].counts)
+
+
+def test_experts_are_watched_where_that_was_asked_before_the_model_was_loaded_and_after_a_crash(tmp_path: Path) -> None:
+    with closing(engine_for(write_hunyuan_moe(tmp_path / "mixture.gguf"))) as engine:
+        assert engine.watch_experts().layers == ()
+        answer(engine)
+        counted = engine.watch_experts()
+        assert counted.layers
+        os.kill(pid_of(engine), signal.SIGKILL)
+        with suppress(HychatError):
+            answer(engine)
+        answer(engine)
+        assert engine.watch_experts() == counted
 
 
 def answer(engine: EngineProcess) -> str:
@@ -220,22 +275,42 @@ def answer(engine: EngineProcess) -> str:
 
 def test_the_experts_of_a_dense_model_cannot_be_watched(tmp_path: Path) -> None:
     with closing(engine_for(write_hunyuan_dense(tmp_path / "dense.gguf"))) as engine:
-        with pytest.raises(UsageError, match="not loaded"):
-            engine.watch_experts(is_on=True)
         answer(engine)
         with pytest.raises(UsageError, match="no mixture"):
-            engine.watch_experts(is_on=True)
+            engine.watch_experts()
+        answer(engine)
 
 
-async def test_the_chat_shows_them_while_it_answers(tmp_path: Path) -> None:
+async def test_a_question_that_is_asked_on_the_map_is_answered_in_the_chat_and_seen_on_the_map(tmp_path: Path) -> None:
     path = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    config = replace(UNFILTERED, model=str(path), save=False, max_tokens=8)
     with closing(engine_for(path)) as engine:
-        async with running(engine, replace(UNFILTERED, model=str(path), save=False, max_tokens=8)) as (app, pilot):
+        async with running(engine, config) as (app, pilot):
+            await until(pilot, lambda: app.desk.session.model is not None)
+            await ask(pilot, "/experts")
+            await until(pilot, lambda: isinstance(app.screen, ExpertsScreen))
+            assert "From now on it is counted" in shown(app)
+            await pilot.press(*"hello", "enter")
+            await until(pilot, lambda: "Experts in use: " in shown(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: len(app.desk.branch) == 2 and not app.desk.is_busy)
+            assert app.desk.branch[0].text == "hello"
+
+
+async def test_what_was_asked_between_two_looks_is_on_the_map(tmp_path: Path) -> None:
+    path = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    config = replace(UNFILTERED, model=str(path), save=False, max_tokens=8)
+    with closing(engine_for(path)) as engine:
+        async with running(engine, config) as (app, pilot):
+            await until(pilot, lambda: app.desk.session.model is not None)
+            for _look in range(2):
+                await ask(pilot, "/experts")
+                await until(pilot, lambda: isinstance(app.screen, ExpertsScreen))
+                await pilot.press("escape")
+                await until(pilot, lambda: not isinstance(app.screen, ExpertsScreen))
             await ask(pilot, "hello")
             await until(pilot, lambda: len(app.desk.branch) == 2 and not app.desk.is_busy)
             await ask(pilot, "/experts")
-            await until(pilot, lambda: isinstance(app.screen, ExpertsScreen))
-            answer(engine)
             await until(pilot, lambda: "Experts in use: " in shown(app))
             await pilot.press("escape")
             await until(pilot, lambda: not isinstance(app.screen, ExpertsScreen))

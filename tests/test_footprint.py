@@ -6,7 +6,10 @@ import pytest
 
 from hychat.engine.footprint import Footprint, Layout
 from hychat.engine.gguf import read_header
+from tests.middling_models import Middling
 from tests.simulate import simulated
+from tests.tiny_models import write_hunyuan_dense
+from tests.touched import touched
 from tests.whole_models import SHAPES, write_whole
 
 MIB = 1 << 20
@@ -26,6 +29,25 @@ def test_compute_buffers_on_the_machine_are_as_llama_cpp_has_them(models: dict[s
     footprint = Footprint.of(read_header(str(models[name])))
     actual = [compute["CPU"] for compute in simulated(models[name], layouts)]
     assert [footprint.places(layout)[0].compute for layout in layouts] == pytest.approx(actual, rel=NEAR)
+
+
+@pytest.mark.parametrize(
+    ("model", "layout"),
+    [
+        (("dense", "Q4_K_M"), Layout(1_024)),
+        (("mixture", "Q4_K_M"), Layout(1_024, kv_type="q8_0")),
+        (("mixture", "F16"), Layout(512)),
+    ],
+    ids=str,
+)
+def test_what_an_answer_touches_is_what_the_plan_counts(
+    middling: Middling, tmp_path: Path, model: tuple[str, str], layout: Layout
+) -> None:
+    path = middling[model[0]][model[1]]
+    written, read = touched(path, write_hunyuan_dense(tmp_path / "small.gguf"), layout)
+    (machine,) = Footprint.of(read_header(str(path))).places(layout)
+    assert machine.total == pytest.approx(written + read, rel=NEAR)
+    assert machine.kv + machine.compute + machine.copied == pytest.approx(written, abs=NEAR * machine.total)
 
 
 @pytest.mark.parametrize(

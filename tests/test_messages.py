@@ -77,6 +77,21 @@ def test_a_catalogue_has_the_messages_of_the_code_and_no_others(locale: str) -> 
     assert msgids(written(locale)) == msgids_in_code()
 
 
+def test_a_token_has_one_name_in_chinese() -> None:
+    """But for flags and keys, and where the name is explained."""
+    told = (re.sub(r"{[^}]*}|--[a-z-]+|[a-z]+_[a-z_]+|（token）", "", text) for text in chinese())
+    assert [text for text in told if re.search(r"\btok(ens?)?\b", text)] == []
+
+
+def test_no_latin_punctuation_stands_between_chinese_words() -> None:
+    words = r"[\u4e00-\u9fff}]"
+    assert [text for text in chinese() if re.search(rf"{words}[,;!?] ?{words}|{words}\.$", text)] == []
+
+
+def chinese() -> Iterator[str]:
+    return (text for message in messages(written("zh_CN")) for text in forms(message.string))
+
+
 def test_every_message_is_translated() -> None:
     assert msgids(written("zh_CN")) == set(translations(written("zh_CN")))
 

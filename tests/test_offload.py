@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,11 @@ from hychat.engine.protocol import Done, Piece, result_of
 from hychat.engine.workers import Endpoint
 from tests.engines import starter_path
 from tests.logits import logits_of
+from tests.middling_models import Middling
 from tests.programs import children_of, run_hychat, started
 from tests.simulate import simulated
 from tests.tiny_models import write_hunyuan_dense, write_hunyuan_moe
+from tests.touched import touched
 from tests.whole_models import SHAPES, write_whole
 
 pytestmark = pytest.mark.rpc
@@ -85,6 +88,11 @@ def engine_for(path: Path, *workers: Endpoint, wishes: Wishes | None = None) -> 
         engine.close()
 
 
+def name_of(worker: Endpoint) -> str:
+    """Of its device, in the plan and in what llama.cpp tells."""
+    return f"RPC0[{worker}]"
+
+
 def answer(engine: EngineProcess) -> str:
     events = list(engine.stream(PROMPT, GREEDY, CancelToken()))
     assert isinstance(events[-1], Done)
@@ -99,7 +107,7 @@ def bytes_on(engine: EngineProcess, *, worker: bool, use: str) -> int:
 def test_a_workers_device_is_listed_with_its_memory(worker: Endpoint) -> None:
     told = run_hychat("gguf", "plan", "starter", "--rpc", str(worker), "--json").json
     machine, device = told["places"]
-    assert device["name"] == "RPC0"
+    assert device["name"] == name_of(worker)
     assert device["free_bytes"] > 1 << 30
     assert (machine["kv_bytes"], told["gpu_layers"]) == (0, 31)
 
@@ -190,8 +198,8 @@ def test_two_workers_share_the_layers() -> None:
         wishes = Wishes(tensor_split=(2.0, 1.0))
         with engine_for(Path(starter_path()), first, second, wishes=wishes) as engine:
             answer(engine)
-            shares = [uses["KV"] for memory, uses in engine.places().items() if memory.startswith("RPC")]
-            assert 1.7 < shares[0] / shares[1] < 2.5  # whole layers
+            larger, smaller = (engine.places()[name_of(worker)]["KV"] for worker in (first, second))
+            assert 1.7 < larger / smaller < 2.5  # whole layers
 
 
 def test_a_worker_that_dies_is_one_clear_error_and_the_next_answer_goes_without_it() -> None:
@@ -200,13 +208,71 @@ def test_a_worker_that_dies_is_one_clear_error_and_the_next_answer_goes_without_
         for piece in pieces:
             if isinstance(piece, Piece):
                 break
-        for child in children_of(process.pid):
-            os.kill(child, signal.SIGKILL)
+        kill(endpoint, process)
         with pytest.raises(EngineError, match=f"The worker at {endpoint} is gone") as caught:
             list(pieces)
         assert "without it" in caught.value.hint
         assert answer(engine)
         assert bytes_on(engine, worker=True, use="model") == 0
+
+
+@pytest.mark.parametrize(
+    "wishes", [Wishes(tensor_split=(2.0, 1.0)), Wishes(main_gpu=1), Wishes(gpu_layers=99)], ids=str
+)
+def test_what_was_wished_of_a_worker_that_died_does_not_stop_the_next_answer(wishes: Wishes) -> None:
+    with (
+        running_worker() as (first, _),
+        running_worker() as (second, process),
+        engine_for(Path(starter_path()), first, second, wishes=wishes) as engine,
+    ):
+        answer(engine)
+        kill(second, process)
+        with pytest.raises(EngineError, match=f"The worker at {second} is gone"):
+            answer(engine)
+        assert answer(engine)
+        assert engine.places()[name_of(first)]["model"] > 0
+
+
+def test_the_last_worker_that_dies_leaves_the_cpu_whatever_was_wished_of_it() -> None:
+    wishes = Wishes(gpu_layers=99)
+    with running_worker() as (endpoint, process), engine_for(Path(starter_path()), endpoint, wishes=wishes) as engine:
+        answer(engine)
+        kill(endpoint, process)
+        with pytest.raises(EngineError, match=f"The worker at {endpoint} is gone"):
+            answer(engine)
+        assert answer(engine)
+
+
+def kill(endpoint: Endpoint, process: "subprocess.Popen[bytes]") -> None:
+    """End what computes for others, and wait until nothing listens there."""
+    for child in children_of(process.pid):
+        os.kill(child, signal.SIGKILL)
+    while is_listening(endpoint):
+        pass
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", b""])
+def test_what_answers_and_is_no_worker_is_named(says: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = Endpoint("127.0.0.1", server.getsockname()[1])
+        threading.Thread(target=greet, args=(server, says), daemon=True).start()
+        with engine_for(Path(starter_path()), place) as engine, pytest.raises(EngineError) as caught:
+            result_of(engine.open(CancelToken()))
+    assert caught.value.message == f"What answers at {place} is no worker that this llama.cpp can use."
+    assert "gdb" not in caught.value.hint
+
+
+def greet(server: socket.socket, says: bytes) -> None:
+    """Say the same to everybody, and hang up."""
+    while True:
+        try:
+            connection, _address = server.accept()
+        except OSError:
+            return
+        with connection, suppress(OSError):
+            if says:
+                connection.recv(1)
+                connection.sendall(says)
 
 
 def test_a_worker_that_never_was_there_is_named() -> None:
@@ -225,7 +291,28 @@ def test_a_worker_that_serves_another_chat_is_named(worker: Endpoint) -> None:
 def test_a_question_is_answered_through_a_worker(worker: Endpoint) -> None:
     ended = run_hychat("-m", "starter", "-v", "-n", "--max-tokens", "3", "hi", "--rpc", str(worker))
     assert ended.code == 0
-    assert "All 30 layers on RPC0." in ended.error
+    assert f"All 30 layers on {name_of(worker)}." in ended.error
+
+
+def test_experts_are_watched_on_a_device_that_has_no_room_for_two_contexts(worker: Endpoint, tmp_path: Path) -> None:
+    path = write_hunyuan_moe(tmp_path / "mixture.gguf")
+    with engine_for(path, worker) as engine:
+        plain = answer(engine)
+        assert engine.watch_experts().layers == ()
+        events = list(engine.stream(PROMPT, GREEDY, CancelToken()))
+        assert "".join(event.text for event in events if isinstance(event, Piece)) == plain
+        assert isinstance(events[-1], Done)
+        assert events[-1].usage.reused_tokens > 0  # what was read went along
+        assert engine.watch_experts().layers
+
+
+def test_the_doctor_loads_a_model_on_a_worker_and_tells_as_much_cache_as_was_planned(worker: Endpoint) -> None:
+    ended = run_hychat("doctor", "--load", "starter", "--rpc", str(worker), "--ctx", "2048", "--json")
+    found = {finding["check"]: finding for finding in ended.json}
+    assert found["workers"]["status"] == "ok"
+    assert f"All 30 layers on {name_of(worker)}." in found["plan"]["message"]
+    held = found["load"]["details"]["places"][name_of(worker)]
+    assert held["KV"] == read_header(starter_path()).kv_bytes_per_token() * 2_048
 
 
 @pytest.mark.parametrize("name", ["hunyuan-7b", "hunyuan-a13b", "hy-mt2-30b-a3b"])
@@ -239,9 +326,28 @@ def test_compute_buffers_are_as_llama_cpp_has_them(worker: Endpoint, tmp_path: P
     footprint = Footprint.of(read_header(str(path)))
     actual = simulated(path, layouts, [str(worker)], LLAMA_CPP_LIB_PATH=LIBRARIES)
     for layout, compute in zip(layouts, actual, strict=True):
-        machine, device = footprint.places(layout, ["RPC0"])
-        assert device.total == pytest.approx(device.total - device.compute + compute["RPC0"], rel=0.08)
+        machine, device = footprint.places(layout, [name_of(worker)])
+        assert device.total == pytest.approx(device.total - device.compute + compute[device.name], rel=0.08)
         assert machine.total == pytest.approx(machine.total - machine.compute + compute["CPU"], rel=0.08)
+
+
+@pytest.mark.parametrize(
+    ("model", "layout"),
+    [
+        (("dense", "Q4_K_M"), Layout(1_024, 3)),
+        (("mixture", "Q4_K_M"), Layout(1_024, 99, 4)),
+        (("mixture", "F16"), Layout(1_024, 3, 2)),
+    ],
+    ids=str,
+)
+def test_what_stays_on_the_machine_is_what_an_answer_touches(
+    worker: Endpoint, middling: Middling, tmp_path: Path, model: tuple[str, str], layout: Layout
+) -> None:
+    path = middling[model[0]][model[1]]
+    small = write_hunyuan_dense(tmp_path / "small.gguf")
+    taken = touched(path, small, layout, [str(worker)], LLAMA_CPP_LIB_PATH=LIBRARIES)
+    machine, _device = Footprint.of(read_header(str(path))).places(layout, [name_of(worker)])
+    assert machine.total == pytest.approx(sum(taken), rel=0.08)
 
 
 def test_the_worker_refuses_an_address_that_others_can_reach() -> None:
@@ -253,7 +359,39 @@ def test_the_worker_refuses_an_address_that_others_can_reach() -> None:
 def test_the_worker_says_when_its_port_is_taken(worker: Endpoint) -> None:
     ended = run_hychat("rpc-worker", "--port", str(worker.port))
     assert ended.code == 2
-    assert str(worker) in ended.error
+    assert f"Nothing can listen at {worker}: Address already in use." in ended.error
+
+
+def test_a_worker_listens_at_the_numbers_of_a_name() -> None:
+    port = free_port()
+    with started("rpc-worker", "--host", "localhost", "--port", str(port), "--threads", "1") as process:
+        assert process.stderr is not None
+        assert f"A worker at 127.0.0.1:{port}, computing on ".encode() in process.stderr.readline()
+        while not is_listening(Endpoint("127.0.0.1", port)):
+            assert process.poll() is None
+
+
+def test_a_worker_that_listens_everywhere_does_not_advise_an_address_of_nowhere() -> None:
+    port = free_port()
+    with started("rpc-worker", "--host", "0.0.0.0", "--port", str(port), "--allow-remote") as process:  # noqa: S104 - the same
+        assert process.stderr is not None
+        told = [process.stderr.readline() for _line in range(4)]
+    assert f"hychat --rpc THIS-MACHINE:{port} " in told[-1].decode()
+
+
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ("::1", "::1 is an address of IPv6"),
+        ("192.0.2.1", "Nothing can listen at 192.0.2.1:50052: Cannot assign requested address."),
+        ("no.such.host.invalid", "no.such.host.invalid is no address of this machine."),
+    ],
+)
+def test_an_address_that_no_worker_can_listen_at_is_refused(host: str, problem: str) -> None:
+    ended = run_hychat("rpc-worker", "--host", host, "--port", "50052", "--allow-remote")
+    assert ended.code == 2
+    assert problem in ended.error
+    assert "Endpoint" not in ended.error
 
 
 def test_a_build_without_rpc_says_so() -> None:

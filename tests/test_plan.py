@@ -1,14 +1,26 @@
 """The memory plan: the longest context that fits, and as many layers on devices as fit with it."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hychat.domain.errors import ModelTooLarge, UsageError
 from hychat.engine.gguf import GgufArray, GgufHeader, MetadataValue, TensorInfo, read_header
-from hychat.engine.plan import CONTEXT_STEP_TOKENS, LEAST_CONTEXT_TOKENS, Device, Wishes, plan
+from hychat.engine.plan import (
+    ALL_LAYERS,
+    CONTEXT_STEP_TOKENS,
+    LEAST_CONTEXT_TOKENS,
+    Device,
+    Wishes,
+    in_bytes,
+    plan,
+)
+from hychat.messages import choose_language
+from tests.pictures.plans import rows
 from tests.whole_models import SHAPES, write_whole
 
 GIB = 1 << 30
@@ -32,7 +44,7 @@ def model(*, type_id: int = Q4_K, weights: int = 4 * GIB, trained: int = 262_144
     }
     names = ["token_embd.weight", *(f"blk.{layer}.ffn_up.weight" for layer in range(LAYERS))]
     size = weights // len(names)
-    tensors = tuple(TensorInfo(name, (1,), type_id, 0, size) for name in names)
+    tensors = tuple(TensorInfo(name, (4096, 8 if layer else 1), type_id, 0, size) for layer, name in enumerate(names))
     return GgufHeader("seven.gguf", 3, metadata, tensors, 32, 0, weights)
 
 
@@ -69,7 +81,7 @@ def test_little_memory_shortens_the_context() -> None:
 
 
 def test_a_model_that_does_not_fit_is_refused_with_figures() -> None:
-    with pytest.raises(ModelTooLarge, match=r"needs 4\.\d GiB .* 4\.0 GiB is available") as caught:
+    with pytest.raises(ModelTooLarge, match=r"needs 4\.\d GiB .* available: 4\.0 GiB\.") as caught:
         plan(model(), available_memory_bytes=4 * GIB)
     assert "smaller model" in caught.value.hint
 
@@ -135,11 +147,29 @@ def test_a_device_that_shares_memory_is_used_only_where_there_is_no_other() -> N
     assert plan(model(), available_memory_bytes=64 * GIB, devices=[shared, own]).gpu_layers == 0
 
 
-def test_a_split_model_is_planned_with_the_bytes_of_all_parts() -> None:
+def test_a_split_model_is_planned_with_the_tensors_of_all_parts() -> None:
+    first, second = model(), model(weights=40 * GIB)
+    assert plan(first, available_memory_bytes=8 * GIB)
     with pytest.raises(ModelTooLarge):
-        plan(model(), available_memory_bytes=8 * GIB, model_bytes=40 * GIB)
+        plan(first, available_memory_bytes=8 * GIB, tensors=[*first.tensors, *second.tensors])
 
 
+def test_what_lets_a_model_see_must_fit_beside_it() -> None:
+    assert plan(model(), available_memory_bytes=8 * GIB, projector_bytes=1 * GIB)
+    with pytest.raises(ModelTooLarge, match=r"needs 44\.\d GiB"):
+        plan(model(), available_memory_bytes=8 * GIB, projector_bytes=40 * GIB)
+
+
+def test_what_lets_a_model_see_goes_to_the_gpu_with_it_and_stays_here_where_that_is_a_worker() -> None:
+    for device, places in ((gpu(24 * GIB), (0, 1)), (replace(gpu(24 * GIB), name="RPC0[there:50052]"), (1, 0))):
+        without, with_it = (
+            plan(model(), available_memory_bytes=64 * GIB, devices=[device], projector_bytes=size) for size in (0, GIB)
+        )
+        more = [after.weights - before.weights for before, after in zip(without.places, with_it.places, strict=True)]
+        assert tuple(size // GIB for size in more) == places
+
+
+@settings(deadline=None)
 @given(memory=st.integers(0, 64 * GIB), more=st.integers(0, 8 * GIB), device=st.integers(0, 24 * GIB))
 def test_more_memory_never_shortens_the_context(memory: int, more: int, device: int) -> None:
     def tokens(available: int) -> int:
@@ -189,6 +219,84 @@ def test_no_layer_goes_to_a_device_where_none_is_wished() -> None:
     assert (made.gpu_layers, made.devices) == (0, ())
 
 
+def test_all_layers_can_be_wished_without_their_number() -> None:
+    for wished in (ALL_LAYERS, 99, LAYERS + 1):
+        made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(24 * GIB)], wishes=Wishes(gpu_layers=wished))
+        assert made.gpu_layers == LAYERS + 1
+
+
+@pytest.mark.parametrize("wished", [1, 99, ALL_LAYERS])
+def test_layers_that_are_wished_on_a_gpu_are_refused_where_there_is_none(wished: int) -> None:
+    with pytest.raises(UsageError, match=f"--gpu-layers {wished}: there is no GPU"):
+        plan(model(), available_memory_bytes=64 * GIB, wishes=Wishes(gpu_layers=wished))
+    assert plan(model(), available_memory_bytes=64 * GIB, wishes=Wishes(gpu_layers=0)).gpu_layers == 0
+
+
+def test_layers_that_are_wished_shorten_the_context_until_they_fit() -> None:
+    devices, wishes = [gpu(7 * GIB)], Wishes(gpu_layers=99)
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=devices, wishes=wishes)
+    left_to_hychat = plan(model(), available_memory_bytes=64 * GIB, devices=devices)
+    assert (made.gpu_layers, made.context_tokens) == (LAYERS + 1, left_to_hychat.context_tokens)
+    assert made.places[1].total <= 7 * GIB
+
+
+def test_layers_that_do_not_fit_with_any_context_are_refused_and_what_fits_is_named() -> None:
+    devices = [gpu(3 * GIB)]
+    with pytest.raises(ModelTooLarge, match=r"4\.\d GiB of 3\.0 GiB free on CUDA0") as caught:
+        plan(model(), available_memory_bytes=64 * GIB, devices=devices, wishes=Wishes(gpu_layers=99))
+    fitting = re.search(r"a context of (\d+) tokens: --gpu-layers (\d+)$", caught.value.hint)
+    assert fitting
+    wishes = Wishes(gpu_layers=int(fitting[2]), context_tokens=int(fitting[1]))
+    assert plan(model(), available_memory_bytes=64 * GIB, devices=devices, wishes=wishes).places[1].total <= 3 * GIB
+
+
+def test_shares_that_one_device_cannot_hold_are_refused() -> None:
+    devices = [gpu(24 * GIB), replace(gpu(1 * GIB), name="CUDA1")]
+    wishes = Wishes(gpu_layers=99, tensor_split=(1.0, 1.0))
+    with pytest.raises(ModelTooLarge, match=r"of 1\.0 GiB free on CUDA1"):
+        plan(model(), available_memory_bytes=64 * GIB, devices=devices, wishes=wishes)
+
+
+def test_a_refusal_counts_the_memory_of_gpus() -> None:
+    with pytest.raises(ModelTooLarge, match=r"available: 8\.0 GiB, 24\.0 GiB on CUDA0\.") as caught:
+        plan(model(weights=60 * GIB), available_memory_bytes=8 * GIB, devices=[gpu(24 * GIB)])
+    named = re.search(r"about (\d+)\.\d GiB fits", caught.value.hint)
+    assert named
+    assert 26 <= int(named[1]) <= 30
+    fitting = model(weights=int(named[1]) * GIB)
+    assert plan(fitting, available_memory_bytes=8 * GIB, devices=[gpu(24 * GIB)], context_tokens_wanted=512)
+
+
+def test_wishes_for_devices_that_are_gone_are_dropped() -> None:
+    wishes = Wishes(4_096, 99, 4, "q8_0", (2.0, 1.0), 1)
+    assert wishes.for_other_devices() == Wishes(context_tokens=4_096, kv_type="q8_0")
+    assert Wishes(gpu_layers=0).for_other_devices() == Wishes(gpu_layers=0)
+
+
+def test_the_text_and_the_places_tell_the_same_bytes() -> None:
+    for devices in ([], [gpu(4 * GIB)], [gpu(24 * GIB)]):
+        made = plan(model(), available_memory_bytes=64 * GIB, devices=devices, projector_bytes=GIB)
+        told = made.reason.splitlines()[1]
+        assert f"{in_bytes(made.places[0].total)} of the machine's memory" in told
+        assert all(f"{in_bytes(place.total)} of " in told for place in made.places[1:])
+
+
+def test_a_plan_is_told_in_chinese_without_latin_punctuation() -> None:
+    choose_language("zh")
+    try:
+        made = plan(model(), available_memory_bytes=64 * GIB, devices=[gpu(4 * GIB)])
+    finally:
+        choose_language("en")
+    assert not re.search(r"[,;] |\.$|[a-z]{5}", made.reason)
+
+
+def test_a_device_that_is_full_does_not_keep_layers_from_the_other() -> None:
+    devices = [gpu(200 << 20), replace(gpu(24 * GIB), name="CUDA1")]
+    made = plan(model(), available_memory_bytes=64 * GIB, devices=devices)
+    assert [device.name for device in made.devices] == ["CUDA1"]
+    assert (made.gpu_layers, len(made.places)) == (LAYERS + 1, 2)
+
+
 def test_one_device_is_chosen_by_its_place() -> None:
     devices = [gpu(24 * GIB), replace(gpu(12 * GIB), name="CUDA1")]
     made = plan(model(), available_memory_bytes=64 * GIB, devices=devices, wishes=Wishes(main_gpu=1))
@@ -221,9 +329,7 @@ def test_experts_stay_on_the_machine_where_a_device_takes_the_rest(mixture: Gguf
     )
     assert smaller.gpu_layers == larger.gpu_layers == LAYERS + 1
     assert 0 < larger.cpu_expert_layers < smaller.cpu_expert_layers <= LAYERS
-    assert (
-        f"32 of 32 layers on CUDA0, but the experts of {larger.cpu_expert_layers} layers on the CPU." in larger.reason
-    )
+    assert f"All 32 layers on CUDA0, but the experts of {larger.cpu_expert_layers} layers on the CPU." in larger.reason
 
 
 def test_a_device_that_holds_all_experts_gets_them(mixture: GgufHeader) -> None:
@@ -241,3 +347,17 @@ def test_what_a_plan_puts_on_a_device_fits_it(mixture: GgufHeader) -> None:
     for size in range(1, 64, 3):
         made = plan(mixture, available_memory_bytes=64 * GIB, devices=[gpu(size * GIB)])
         assert all(place.total <= size * GIB for place in made.places[1:])
+
+
+def test_a_mixture_that_is_wished_whole_on_a_small_device_is_refused_with_the_experts_that_must_stay(
+    mixture: GgufHeader,
+) -> None:
+    wishes = Wishes(gpu_layers=99, cpu_expert_layers=0)
+    with pytest.raises(ModelTooLarge, match=r"4\d\.\d GiB of 24\.0 GiB free on CUDA0") as caught:
+        plan(mixture, available_memory_bytes=64 * GIB, devices=[gpu(24 * GIB)], wishes=wishes)
+    assert re.search(r"--gpu-layers 33 --n-cpu-moe 1\d$", caught.value.hint)
+
+
+def test_the_readmes_table_is_what_is_planned() -> None:
+    readme = Path(__file__).parent.parent / "README.md"
+    assert "\n".join(rows()) in readme.read_text(encoding="utf-8")

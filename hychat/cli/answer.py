@@ -87,9 +87,9 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
             engine = runtime.engine(session.conversation.model)
             steps = loading(engine, cancel, output) if asked.verbose else ()
             events = _one_after_the_other(steps, session.turn(parts, cancel, truncate=asked.truncate))
-            exit_code = _read(events, cancel, output, asked.wishes)
+            exit_code = _read(events, cancel, output, replace(asked.wishes, adapters=engine.adapters))
         if asked.verbose:
-            tell_answer(session.conversation, output)
+            tell_answer(session.conversation, engine, output)
         return exit_code
 
 

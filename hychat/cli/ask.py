@@ -237,7 +237,7 @@ def ask(  # noqa: PLR0913 - one parameter an option
         "temperature": temperature,
         "max_tokens": max_tokens,
         "seed": seed,
-        "lora": "\n".join(lora) if lora else None,
+        "lora": "".join(f"{adapter}\n" for adapter in lora) if lora else None,  # a name may hold a comma
         "mmproj": str(mmproj) if mmproj else None,
         "context_tokens": context_tokens,
         "gpu_layers": gpu_layers,

@@ -9,8 +9,9 @@ from hychat.domain.attachment import Attachment
 from hychat.domain.cancel import CancelToken
 from hychat.domain.event import LoadProgress
 from hychat.domain.message import Conversation
+from hychat.engine.plan import places_in_words
 from hychat.engine.protocol import Engine, LoadedModel
-from hychat.messages import _, ngettext
+from hychat.messages import _, listed, ngettext
 
 
 def loading(engine: Engine, cancel: CancelToken, output: Output) -> Iterator[LoadProgress]:
@@ -27,12 +28,17 @@ def tell_tokens(attachment: Attachment, output: Output) -> None:
         output.note(f"{attachment.name}: {tokens}")
 
 
-def tell_answer(conversation: Conversation, output: Output) -> None:
-    """Tell the settings that the last answer was made with, and where it was kept."""
+def tell_answer(conversation: Conversation, engine: Engine, output: Output) -> None:
+    """Tell what the last answer was made with, what of the model really lies where, and where the chat is kept."""
     receipt = conversation.leaf.receipt if conversation.leaf else None
     if receipt is not None:
+        if places := places_in_words(engine.places()):
+            output.detail(_("in memory: {places}").format(places=places))
+        if engine.adapters:
+            adapters = listed(adapter.in_words() for adapter in engine.adapters)
+            output.detail(_("adapters: {adapters}").format(adapters=adapters))
         said = {name: value for name, value in asdict(receipt.settings).items() if value is not None}
-        settings = ", ".join(f"{name} {value}" for name, value in said.items() if name != "json_schema")
+        settings = listed(f"{name} {value}" for name, value in said.items() if name != "json_schema")
         output.detail(_("settings: {settings}").format(settings=settings))
         output.detail(_("chat: {id}").format(id=conversation.id))
 

@@ -42,7 +42,7 @@ def _experts(desk: Desk, columns: int) -> str:
     """The map of what was counted since it was first asked for."""
     from hychat.engine.experts import heat_map, in_words
 
-    use = desk.engine.watch_experts(is_on=True)
+    use = desk.engine.watch_experts()
     if not use.layers:
         return _("From now on it is counted which experts the model chooses; ask something, then /experts again.")
     return "\n".join([*(row.shaded() for row in heat_map(use, columns)), *in_words(use)])

@@ -27,7 +27,9 @@ Context = Annotated[
 ]
 GpuLayers = Annotated[
     str | None,
-    _placing("--gpu-layers", metavar="auto|N", help=_("Layers to put on GPUs; hychat puts as many as fit.")),
+    _placing(
+        "--gpu-layers", metavar="auto|N", help=_("Layers to put on GPUs, -1 for all; hychat puts as many as fit.")
+    ),
 ]
 CpuExperts = Annotated[
     str | None,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
@@ -64,6 +64,8 @@ class Wishes:
     streams: bool = True
     show_thinking: bool = False
     stats: bool = False
+    adapters: Sequence[tuple[str, float]] = ()
+    """Path and scale of those that are over the model; they stand in its JSON."""
 
     @property
     def shows_pieces(self) -> bool:
@@ -212,7 +214,8 @@ def _finish_blocked(message: Message, output: Output, wishes: Wishes, noted: _No
 def _show_whole(message: Message, output: Output, wishes: Wishes, noted: _Noted) -> None:
     """The answer, where it was not shown piece by piece."""
     if wishes.as_json:
-        output.json({**answer_as_json(message), **noted.as_json()})
+        adapters = [{"path": path, "scale": scale} for path, scale in wishes.adapters]
+        output.json({**answer_as_json(message), "adapters": adapters, **noted.as_json()})
     elif wishes.extract:
         output.text(_extract(message.text, output))
     elif not wishes.shows_pieces and not wishes.must_parse:

@@ -1,10 +1,11 @@
 """`hychat rpc-worker`: lend this machine's GPU, processor and memory to hychat on another machine."""
 
+import errno
 import ipaddress
 import os
 import socket
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -15,8 +16,9 @@ from hychat.domain.errors import Interrupted, UsageError
 from hychat.engine.gpus import backend_libraries
 from hychat.engine.unavailable import no_rpc
 from hychat.engine.workers import PORT, Endpoint
-from hychat.messages import _
+from hychat.messages import _, listed
 
+_EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - only to know it: no address of one machine
 _Host = Annotated[str, typer.Option("--host", help=_("The address to listen at."), metavar=_("ADDRESS"))]
 _Port = Annotated[int, typer.Option("--port", help=_("The port to listen at."), metavar=_("NUMBER"), min=1, max=65535)]
 _Threads = Annotated[
@@ -33,10 +35,11 @@ def rpc_worker(
     """Serve until Ctrl+C."""
     from hychat.engine.task import run_task
 
-    output, endpoint = Output.of_process(), Endpoint(host, port)
+    output = Output.of_process()
     if "rpc" not in backend_libraries():
         raise no_rpc()
-    is_remote = not _is_loopback(host)
+    endpoint = Endpoint(_address(host), port)
+    is_remote = not ipaddress.ip_address(endpoint.host).is_loopback
     if is_remote and not allow_remote:
         raise UsageError(
             _("{host} can be reached from other machines, and RPC asks nobody who he is.").format(host=host),
@@ -52,9 +55,14 @@ def rpc_worker(
         )
 
     def tell(progress: Mapping[str, Any]) -> None:
-        devices = ", ".join(progress["devices"]) or _("the processor")
+        devices = listed(progress["devices"]) or _("the processor")
         output.note(_("A worker at {place}, computing on {devices}.").format(place=endpoint, devices=devices))
-        output.note(_('On the other machine: hychat --rpc {place} "question"; Ctrl+C ends it.').format(place=endpoint))
+        if not progress["devices"]:
+            output.note(
+                _("llama.cpp offers all of this machine's memory, used or not: leave what else runs its share.")
+            )
+        place = Endpoint(_("THIS-MACHINE"), port) if endpoint.host == _EVERYWHERE else endpoint
+        output.note(_('On the other machine: hychat --rpc {place} "question"; Ctrl+C ends it.').format(place=place))
 
     with cancelled_by_ctrl_c() as cancel:
         try:
@@ -64,11 +72,24 @@ def rpc_worker(
     return 1
 
 
-def _is_loopback(host: str) -> bool:
+def _address(host: str) -> str:
+    """The numbers of a host, which is all that llama.cpp's worker listens at.
+
+    Raises:
+        UsageError: It is none, or has none of IPv4.
+    """
+    if ":" in host:
+        raise UsageError(
+            _("{host} is an address of IPv6; llama.cpp's workers listen at IPv4 only.").format(host=host),
+            hint=_("Give the other address of this machine, such as 127.0.0.1."),
+        )
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
+    except (OSError, UnicodeError) as error:
+        raise UsageError(
+            _("{host} is no address of this machine.").format(host=host),
+            hint=_("Give one in numbers, such as 127.0.0.1."),
+        ) from error
 
 
 def _check_free(endpoint: Endpoint) -> None:
@@ -77,9 +98,10 @@ def _check_free(endpoint: Endpoint) -> None:
         with socket.create_server(endpoint):
             pass
     except OSError as error:
+        is_elsewhere = error.errno == errno.EADDRNOTAVAIL
         raise UsageError(
-            _("Nothing can listen at {place}: {reason}.").format(place=endpoint, reason=error.strerror or error),
-            hint=_("Take another port: --port 50053"),
+            _("Nothing can listen at {place}: {reason}.").format(place=endpoint, reason=os.strerror(error.errno or 0)),
+            hint=_("Give an address of this machine.") if is_elsewhere else _("Take another port: --port 50053"),
         ) from error
 
 

@@ -21,7 +21,7 @@ _HELP: Final[Mapping[str, Callable[[], str]]] = {
         "The most tokens that a chat and its answer may have together; more takes more memory."
     ),
     "threads": lambda: _("Processor threads to compute with."),
-    "gpu_layers": lambda: _("Layers to put on GPUs or other devices; hychat puts as many as fit."),
+    "gpu_layers": lambda: _("Layers to put on GPUs or other devices, -1 for all; hychat puts as many as fit."),
     "n_cpu_moe": lambda: _(
         "Layers whose experts stay on the CPU, in a mixture of experts; hychat leaves as few as it must."
     ),

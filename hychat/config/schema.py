@@ -180,8 +180,8 @@ class Config:
     """The most tokens that a chat and its answer may have together; more takes more memory."""
     threads: Annotated[int | None, Whole(1, 1024)] = None
     """Processor threads to compute with."""
-    gpu_layers: Annotated[int | None, WholeOrAuto(0, 10_000)] = None
-    """Layers to put on GPUs or other devices; hychat puts as many as fit."""
+    gpu_layers: Annotated[int | None, WholeOrAuto(-1, 10_000)] = None
+    """Layers to put on GPUs or other devices, -1 for all; hychat puts as many as fit."""
     n_cpu_moe: Annotated[int | None, WholeOrAuto(0, 10_000)] = None
     """Layers whose experts stay on the CPU, in a mixture of experts; hychat leaves as few as it must."""
     kv_type: Annotated[str | None, Choice(("f16", "q8_0", "q4_0"))] = None

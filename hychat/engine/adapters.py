@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from hychat.domain.errors import ModelUnusable, UsageError
-from hychat.engine.gguf import GgufHeader, TensorInfo, read_header
+from hychat.engine.gguf import GgufHeader, TensorInfo, check_whole, read_header
 from hychat.messages import _
 
 _PAIR: Final = (".lora_a", ".lora_b")
@@ -22,6 +22,7 @@ class Adapter(NamedTuple):
     """One adapter over a model."""
 
     path: str
+    """From the root; a user's own folder is not left as `~`."""
     scale: float = 1.0
 
     @property
@@ -29,27 +30,36 @@ class Adapter(NamedTuple):
         """What it is called."""
         return Path(self.path).stem
 
+    def in_words(self) -> str:
+        """Name and strength."""
+        return _("{adapter} ({scale:g})").format(adapter=self.name, scale=self.scale)
+
 
 def adapters_of(text: str) -> tuple[Adapter, ...]:
-    """Those named in a text: `FILE[:scale]`, with commas or newlines between.
+    """Those named in a text: `FILE[:scale]`, one a line; in a single line that does not end, with commas between.
 
     Raises:
         UsageError: One has no number for its scale.
     """
-    if Path(text).is_file():
-        return (Adapter(text),)
-    return tuple(adapter_of(part.strip()) for part in text.replace("\n", ",").split(",") if part.strip())
+    named = text.splitlines() if "\n" in text else text.split(",")
+    adapters: tuple[Adapter, ...] = ()
+    for part in named:
+        if part.strip():
+            adapters = with_adapter(adapters, adapter_of(part.strip()))
+    return adapters
 
 
-def adapter_of(text: str) -> Adapter:
-    """`FILE[:scale]`; a file whose own name ends so is taken as it is.
+def adapter_of(text: str, in_use: Iterable[Adapter] = ()) -> Adapter:
+    """`FILE[:scale]`; a file whose own name ends so is taken as it is. One that is in use may be called by its name.
 
     Raises:
         UsageError: What follows the colon is no number.
     """
-    path, colon, scale = text.rpartition(":")
-    if not colon or Path(text).exists():
-        return Adapter(text)
+    if _path(text).exists():
+        return Adapter(str(_path(text)))
+    file, colon, scale = text.rpartition(":")
+    if not colon:
+        file, scale = text, "1"
     try:
         number = float(scale)
     except ValueError:
@@ -59,14 +69,33 @@ def adapter_of(text: str) -> Adapter:
             _("{text}: {scale} is no scale of an adapter.").format(text=text, scale=scale),
             hint=_("Write FILE:0.5 for half of its strength; 1 is the whole."),
         )
-    return Adapter(path, number)
+    known = {adapter.name: adapter.path for adapter in in_use}
+    return Adapter(known.get(file) or str(_path(file)), number)
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:  # a user whom nobody knows
+        return Path(text).absolute()
+
+
+def with_adapter(adapters: Iterable[Adapter], added: Adapter) -> tuple[Adapter, ...]:
+    """These and another one; it takes the place of one from the same file."""
+    file = Path(added.path).resolve()
+    return (*(adapter for adapter in adapters if Path(adapter.path).resolve() != file), added)
+
+
+def without_adapter(adapters: Iterable[Adapter], text: str) -> tuple[Adapter, ...]:
+    """These less the one that is called so, or lies there."""
+    return tuple(adapter for adapter in adapters if text != adapter.name and str(_path(text)) != adapter.path)
 
 
 def check_adapters(adapters: Iterable[Adapter], model: Sequence[GgufHeader], name: str) -> None:
     """Whether each was made for this model; `model` are the headers of its parts, `name` is what the user calls it.
 
     Raises:
-        ModelUnusable: One is no adapter, or another model's.
+        ModelUnusable: One is no adapter, is not whole, or another model's.
         ModelNotFound: There is no such file.
     """
     tensors = {tensor.name: tensor for part in model for tensor in part.tensors}
@@ -77,6 +106,7 @@ def check_adapters(adapters: Iterable[Adapter], model: Sequence[GgufHeader], nam
                 _("{path} is no LoRA adapter.").format(path=adapter.path),
                 hint=_("An adapter is a GGUF made by llama.cpp's convert_lora_to_gguf.py."),
             )
+        check_whole(header)
         reason = _mismatch(header, model[0], tensors)
         if reason:
             base = header.text("general.base_model.0.name") or header.architecture or "?"

@@ -11,9 +11,9 @@ from pathlib import PurePath
 from typing import Final
 
 from hychat.domain.errors import ModelRefused
-from hychat.engine.gguf import TENSOR_TYPES, GgufHeader
+from hychat.engine.gguf import TENSOR_TYPES, GgufHeader, check_whole
 from hychat.engine.gguf_cursor import damaged, shown
-from hychat.messages import _, ngettext
+from hychat.messages import _
 
 LLAMA_CPP_PYTHON: Final = "0.3.36"
 """The release that the facts in this module were taken from."""
@@ -112,10 +112,7 @@ def audit(header: GgufHeader, *, known_architectures: Collection[str] | None = N
         ModelRefused: It would not answer as it was trained to; the error says why.
         ModelDamaged: Its tensors or keys do not fit together, or bytes are missing.
     """
-    architecture = _chat_architecture(header, known_architectures)
-    _check_tensor_types(header, architecture)
-    _check_places(header)
-    _check_counts(header)
+    architecture = check_sound(header, known_architectures=known_architectures)
     overrides = _eos_override(header, architecture)
     eos_id = overrides.get(EOS_KEY, _eos_id(header))
     family = ModelFamily(
@@ -126,6 +123,20 @@ def audit(header: GgufHeader, *, known_architectures: Collection[str] | None = N
         eos=header.token_text(eos_id),
     )
     return AuditVerdict(family, overrides)
+
+
+def check_sound(header: GgufHeader, *, known_architectures: Collection[str] | None = None) -> str:
+    """Whether llama.cpp can load it and have it write text, whatever it would answer in a chat; its architecture.
+
+    Raises:
+        ModelRefused: It is no such model, or in a number format that would be read as another.
+        ModelDamaged: Its tensors or keys do not fit together, or bytes are missing.
+    """
+    architecture = _chat_architecture(header, known_architectures)
+    _check_tensor_types(header, architecture)
+    _check_places(header)
+    _check_counts(header)
+    return architecture
 
 
 def _chat_architecture(header: GgufHeader, known: Collection[str] | None) -> str:
@@ -195,14 +206,7 @@ def _check_places(header: GgufHeader) -> None:
             message = _("{path} is damaged: the tensor {name} does not stand where the one before it ends.")
             raise damaged(message, header.path, name=shown(tensor.name))
         end = tensor.offset + tensor.bytes
-    missing = header.data_offset + end - header.file_bytes
-    if header.tensors and missing > 0:
-        message = ngettext(
-            "{path} is not whole: {missing} byte is missing.",
-            "{path} is not whole: {missing} bytes are missing.",
-            missing,
-        )
-        raise damaged(message, header.path, missing=missing)
+    check_whole(header)
 
 
 def _check_counts(header: GgufHeader) -> None:

@@ -144,7 +144,7 @@ class EchoEngine:
         """It says the same with them."""
         self.adapters = tuple(adapters)
 
-    def watch_experts(self, *, is_on: bool) -> ExpertUse:  # noqa: ARG002 - the protocol's
+    def watch_experts(self) -> ExpertUse:
         """It has none."""
         raise UsageError(_("{name} is no mixture of experts.").format(name=self._model.name))
 

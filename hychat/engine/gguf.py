@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from hychat.domain.errors import ModelDamaged, ModelRefused
 from hychat.domain.generation import GenerationSettings
 from hychat.engine.gguf_cursor import MARK_EVERY, UINT32, UINT64, Cursor, damaged, opened, shown
-from hychat.messages import _
+from hychat.messages import _, ngettext
 
 F16: Final = 1
 
@@ -305,6 +305,12 @@ class GgufHeader:
         """Bytes of the weights in this file."""
         return sum(tensor.bytes for tensor in self.tensors)
 
+    @property
+    def missing_bytes(self) -> int:
+        """How much of the weights the file lacks, by the places of its tensors."""
+        end = max((self.data_offset + tensor.offset + tensor.bytes for tensor in self.tensors), default=0)
+        return max(0, end - self.file_bytes)
+
     def kv_bytes_per_token(self, type_id: int = F16) -> int:
         """Bytes that one token takes in the KV cache: layers x KV heads x (key + value length) x bytes of an element.
 
@@ -355,6 +361,21 @@ def read_header(path: str) -> GgufHeader:
     """
     with opened(path) as cursor:
         return header_at(cursor)
+
+
+def check_whole(header: GgufHeader) -> None:
+    """Whether the file holds all of its weights.
+
+    Raises:
+        ModelDamaged: It was cut.
+    """
+    if missing := header.missing_bytes:
+        message = ngettext(
+            "{path} is not whole: {missing} byte is missing.",
+            "{path} is not whole: {missing} bytes are missing.",
+            missing,
+        )
+        raise damaged(message, header.path, missing=missing)
 
 
 def header_at(cursor: Cursor) -> GgufHeader:
@@ -467,7 +488,7 @@ def all_parts(header: GgufHeader) -> tuple[GgufHeader, ...]:
     """The headers of all files of a split model, found beside its first by llama.cpp's naming; of one file, its own.
 
     Raises:
-        ModelDamaged: It is not the first, or not named as one, or another is missing or damaged.
+        ModelDamaged: It is not the first, or not named as one, or another is missing, cut or damaged.
     """
     first, count, parts = Path(header.path), header.split_count, [header]
     ending = f"-00001-of-{count:05}.gguf"
@@ -482,4 +503,5 @@ def all_parts(header: GgufHeader) -> tuple[GgufHeader, ...]:
         parts.append(read_header(str(part)))
         if parts[-1].split_number != number - 1:
             raise damaged(_("{path} is damaged: it is not the part that its name says."), str(part))
+        check_whole(parts[-1])
     return tuple(parts)

@@ -2,7 +2,7 @@
 
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from hychat.domain.cancel import CancelToken
@@ -10,7 +10,7 @@ from hychat.domain.errors import EngineSilent, Interrupted
 from hychat.engine import wire
 from hychat.engine.child import Child
 from hychat.engine.plan import Device
-from hychat.engine.workers import busy
+from hychat.engine.workers import Endpoint, busy, no_worker
 from hychat.messages import _
 
 
@@ -51,28 +51,32 @@ def offload_devices(child: Child, cancel: CancelToken) -> tuple[Device, ...]:
             raise child.ended()
 
 
-def worker_devices(child: Child, endpoints: Sequence[str]) -> tuple[Device, ...]:
-    """The devices of workers at `host:port`, which were seen to answer; asked before a model is loaded.
+def worker_devices(child: Child, workers: Iterable[Endpoint]) -> tuple[Device, ...]:
+    """The devices of workers, which were seen to answer; asked before a model is loaded.
 
     Raises:
         EngineUnavailable: This build of llama.cpp has no RPC.
-        EngineError: The process died, or is stuck.
+        EngineError: What answers is no worker, or serves somebody else; or the process is stuck.
     """
-    if not endpoints:
-        return ()
+    return tuple(device for worker in workers for device in _devices_of(child, worker))
+
+
+def _devices_of(child: Child, worker: Endpoint) -> Iterator[Device]:
     with child.request() as (number, inbox):
-        child.send(wire.Reach(number, list(endpoints)))
+        child.send(wire.Reach(number, str(worker)))
         try:
             reply = child.next_reply(inbox)
         except EngineSilent as silence:
-            raise busy(endpoints) from silence
+            raise busy(worker) from silence
         match reply:
             case wire.Reached(devices=devices):
-                return tuple(Device(*device) for device in devices)
+                yield from (Device(*device) for device in devices)
             case wire.Failed():
                 from hychat.engine.unavailable import no_rpc
 
                 raise no_rpc()
+            case _ if child.end_signal() == signal.SIGABRT:  # llama.cpp's way to say so
+                raise no_worker(worker)
             case _:
                 raise child.ended()
 

@@ -77,17 +77,17 @@ class Host:
                     from hychat.engine.llama.build import build_facts  # for `hychat doctor` alone
 
                     self._send(wire.Described(request, build_facts()))
-                case wire.Reach(request, endpoints):
-                    self._reach(request, endpoints)
+                case wire.Reach(request, endpoint):
+                    self._reach(request, endpoint)
                 case frame:
                     raise AssertionError(frame)
 
-    def _reach(self, request: int, endpoints: list[str]) -> None:
+    def _reach(self, request: int, endpoint: str) -> None:
         from hychat.engine.llama.bindings import BindingsUnavailable
         from hychat.engine.llama.devices import worker_devices
 
         try:
-            self._send(wire.Reached(request, worker_devices(endpoints)))
+            self._send(wire.Reached(request, worker_devices(endpoint)))
         except BindingsUnavailable as error:
             self._send(wire.Failed(request, wire.Failure.RPC, str(error), []))
 

@@ -40,7 +40,7 @@ from hychat.engine.prompt.choose import builder_for
 from hychat.engine.prompt.segments import ChatTurn, Prompt, PromptBuilder
 from hychat.engine.protocol import BenchResult, Done, EngineEvent, LoadedModel, Piece, result_of
 from hychat.engine.workers import Endpoint, lost, not_answering, silent
-from hychat.messages import _
+from hychat.messages import _, listed
 
 _FALLBACK: Final = GenerationSettings(temperature=0.7, top_k=20, top_p=0.8, min_p=0.0, repeat_penalty=1.05)
 """What nothing else says: the Hunyuan instruct models' own recommendation."""
@@ -89,6 +89,7 @@ class EngineProcess:
         self._lost_workers: tuple[Endpoint, ...] = ()
         """Those that went away; they are left out from then on."""
         self._adapters = options.adapters
+        self._watches_experts = False
         self._last_request = 0
         """The request answered last, in the child that lives."""
 
@@ -151,15 +152,17 @@ class EngineProcess:
             available_memory_bytes=memory.available,
             total_memory_bytes=memory.total,
             devices=devices,
-            wishes=options.wishes,
+            wishes=options.wishes.for_other_devices() if self._lost_workers else options.wishes,
             context_tokens_wanted=options.context_tokens,
-            model_bytes=sum(part.file_bytes for part in parts) + _size_of(options.projector),
+            projector_bytes=_size_of(options.projector),
             tensors=[tensor for part in parts for tensor in part.tensors],
         )
         child.watch_log(options.log_file)
         metadata = yield from self._load_in_child(child, verdict, made, builder, cancel)
         if self._adapters:
             self._put_over(child, self._adapters)
+        if self._watches_experts and header.expert_count:
+            self._watch(child, header.expert_count)
         return LoadedModel(
             name=options.name,
             builder=builder,
@@ -168,7 +171,7 @@ class EngineProcess:
             can_see=options.projector is not None,
             metadata={
                 **metadata,
-                "devices": ", ".join(device.description for device in made.devices) or "CPU",
+                "devices": listed(device.description for device in made.devices) or "CPU",
                 "gpu_layers": str(made.gpu_layers),
                 "plan": made.reason,
                 "experts": str(header.expert_count),
@@ -185,7 +188,7 @@ class EngineProcess:
         gone = silent(workers)
         if gone and not self._lost_workers:
             raise not_answering(gone)
-        return worker_devices(child, [str(worker) for worker in workers if worker not in gone])
+        return worker_devices(child, [worker for worker in workers if worker not in gone])
 
     def _ended(self, child: Child) -> HychatError:
         """What to say of a child that died: of itself, or because a worker did."""
@@ -218,21 +221,26 @@ class EngineProcess:
             child.send(wire.Adapt(number, [[adapter.path, adapter.scale] for adapter in adapters]))
             self._expect(child, child.next_reply(inbox), wire.Adapted)
 
-    def watch_experts(self, *, is_on: bool) -> ExpertUse:
-        """Count which experts are chosen from now on, or no more; what was counted so far.
+    def watch_experts(self) -> ExpertUse:
+        """Count which experts are chosen, from the first call on, whenever the model is loaded; what was counted so far.
 
         Raises:
-            UsageError: The model is not loaded, or no mixture of experts.
+            UsageError: The model is no mixture of experts.
+            ModelTooLarge: There is no memory for it.
             EngineError: The engine failed.
         """
+        self._watches_experts = True
         child, model = self._child, self._loaded
         if child is None or model is None or not child.is_alive:
-            raise UsageError(_("The model is not loaded yet."))
+            return ExpertUse(())
         experts = int(model.metadata.get("experts", 0))
         if not experts:
             raise UsageError(_("{name} is no mixture of experts.").format(name=model.name))
+        return self._watch(child, experts)
+
+    def _watch(self, child: Child, experts: int) -> ExpertUse:
         with child.request() as (number, inbox):
-            child.send(wire.Watch(number, experts if is_on else 0))
+            child.send(wire.Watch(number, experts))
             return ExpertUse.of(self._expect(child, child.next_reply(inbox), wire.Routed).layers)
 
     def places(self) -> dict[str, dict[str, int]]:

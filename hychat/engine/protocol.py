@@ -104,11 +104,12 @@ class Engine(Protocol):
         """
         ...
 
-    def watch_experts(self, *, is_on: bool) -> ExpertUse:
-        """Count which experts are chosen from now on, or no more; what was counted so far.
+    def watch_experts(self) -> ExpertUse:
+        """Count which experts are chosen, from the first call on; what was counted so far. It takes time, so none is without it.
 
         Raises:
-            UsageError: The model is not loaded, or no mixture of experts.
+            UsageError: The model is no mixture of experts.
+            ModelTooLarge: There is no memory for it.
             EngineError: The engine failed.
         """
         ...

@@ -15,6 +15,9 @@ _FIRST_SAFE_FD = 10
 _CHILD_READS = 3
 _CHILD_WRITES = 4
 
+_NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}
+"""Where it aborts, ggml would have gdb look at the process, and the last lines of the log would be gdb's."""
+
 _PATIENCE = {"GOMP_SPINCOUNT": "10000"}
 """How often a thread of llama.cpp looks for the others before it sleeps: for some 0.4 ms instead of 13.
 
@@ -66,8 +69,9 @@ def spawn() -> Spawned:
 
 
 def environment() -> dict[str, str]:
-    """A child's environment; what the user chose for OpenMP stands."""
-    return {**os.environ} if "OMP_WAIT_POLICY" in os.environ else {**_PATIENCE, **os.environ}
+    """A child's environment; what the user chose for OpenMP and ggml stands."""
+    chosen = {**_NO_DEBUGGER, **os.environ}
+    return chosen if "OMP_WAIT_POLICY" in os.environ else {**_PATIENCE, **chosen}
 
 
 def _pipe() -> tuple[int, int]:

@@ -62,11 +62,11 @@ class Describe(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """Tell about the devices of workers; the reply is `Reached`, or `Failed` in a build without RPC. Asked before `Load`."""
+    """Tell about the devices of a worker; the reply is `Reached`, or `Failed` in a build without RPC. Asked before `Load`."""
 
     request: int
-    endpoints: list[str]
-    """`host:port` of each."""
+    endpoint: str
+    """`host:port`."""
 
 
 class Load(NamedTuple):
@@ -126,11 +126,11 @@ class Adapt(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """Count from now on which experts are chosen, or no more; the reply is `Routed` with the counts so far."""
+    """Count from now on which experts are chosen; the reply is `Routed` with the counts so far, or `Failed`."""
 
     request: int
     experts: int
-    """Of a layer; 0 ends it."""
+    """Of a layer."""
 
 
 class SaveState(NamedTuple):
@@ -180,7 +180,7 @@ class Described(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """The devices of workers, as in `Hello`."""
+    """The devices of a worker, as in `Hello`."""
 
     request: int
     devices: list[list[Any]]

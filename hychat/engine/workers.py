@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from hychat.domain.errors import EngineError, UsageError
-from hychat.messages import _
+from hychat.messages import _, listed
 
 PORT: Final = 50_052
 """Where a worker listens unless it is told otherwise, as llama.cpp's own does."""
@@ -62,18 +62,24 @@ def silent(workers: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
 def not_answering(workers: Iterable[Endpoint]) -> EngineError:
     """The error for workers that are not there."""
     return EngineError(
-        _("No worker answers at {places}.").format(places=", ".join(map(str, workers))),
+        _("No worker answers at {places}.").format(places=listed(map(str, workers))),
         hint=_("Start one on that machine (hychat rpc-worker), or leave it out of --rpc."),
     )
 
 
-def busy(workers: Iterable[object]) -> EngineError:
-    """The error for workers that take the call and say nothing."""
+def busy(worker: Endpoint) -> EngineError:
+    """The error for a worker that takes the call and says nothing."""
     return EngineError(
-        _("The worker at {places} says nothing; it serves one chat at a time.").format(
-            places=", ".join(map(str, workers))
-        ),
+        _("The worker at {place} says nothing; it serves one chat at a time.").format(place=worker),
         hint=_("End the other chat that uses it, or leave it out of --rpc."),
+    )
+
+
+def no_worker(place: Endpoint) -> EngineError:
+    """The error for something that answers, and is none, or another version's."""
+    return EngineError(
+        _("What answers at {place} is no worker that this llama.cpp can use.").format(place=place),
+        hint=_("Look at host and port; hychat rpc-worker there must be of the same llama-cpp-python as here."),
     )
 
 
@@ -81,6 +87,6 @@ def lost(workers: Iterable[Endpoint], log: str) -> EngineError:
     """The error for workers that went away while they computed."""
     hint = _("Ask again: the next question is answered without it. Once it is back, start hychat anew to use it.")
     return EngineError(
-        _("The worker at {places} is gone, and the answer with it.").format(places=", ".join(map(str, workers))),
+        _("The worker at {places} is gone, and the answer with it.").format(places=listed(map(str, workers))),
         hint=f"{hint}\n{log}".rstrip(),
     )

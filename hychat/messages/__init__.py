@@ -6,7 +6,7 @@ compiled form; `make messages` writes both from the code. The language is chosen
 
 import gettext
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,11 @@ def _(message: str) -> str:
 def ngettext(singular: str, plural: str, number: int) -> str:
     """The form of a counted message that fits the number."""
     return _catalogue.ngettext(singular, plural, number)
+
+
+def listed(items: Iterable[str]) -> str:
+    """Several names or facts in one sentence."""
+    return _(", ").join(items)
 
 
 def language() -> str:

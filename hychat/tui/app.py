@@ -135,7 +135,7 @@ class HychatApp(App[int]):
             case Place.EXPERTS:
                 from hychat.tui.screens.experts import ExpertsScreen
 
-                self.push_screen(ExpertsScreen(self.desk.engine))
+                self.push_screen(ExpertsScreen(self.desk.engine, chat.ask))
             case Place.MODELS:
                 self._open_models(chat)
             case _:

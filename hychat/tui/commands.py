@@ -14,7 +14,7 @@ from hychat.domain.choices import SafetyLevel, Style
 from hychat.domain.errors import UsageError
 from hychat.domain.generation import TEMPERATURE_RANGE
 from hychat.domain.message import BEGINNING, Role, TextPart, new_id, now
-from hychat.messages import LANGUAGES, _, ngettext
+from hychat.messages import LANGUAGES, _, listed, ngettext
 from hychat.tui import effects as do
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Effect, Place
@@ -331,28 +331,25 @@ def _model(_desk: Desk, argument: str) -> Iterator[Effect]:
 
 def _lora(desk: Desk, argument: str) -> Iterator[Effect]:
     """Without an argument, those in use; `-NAME` takes one away."""
-    from hychat.engine.adapters import adapter_of
+    from hychat.engine.adapters import adapter_of, with_adapter, without_adapter
 
     engine = desk.engine
     if argument.startswith("-"):
         name = argument[1:].strip()
-        kept = [adapter for adapter in engine.adapters if name not in {adapter.name, adapter.path}]
+        kept = without_adapter(engine.adapters, name)
         if len(kept) == len(engine.adapters):
             raise UsageError(_("There is no adapter {name} over the model.").format(name=name))
         engine.adapt(kept)
     elif argument == _NO_STYLE:
         engine.adapt(())
     elif argument:
-        added = adapter_of(argument)
-        path = next((other.path for other in engine.adapters if added.path == other.name), added.path)
-        added = added._replace(path=str(Path(path).expanduser()))
-        engine.adapt([*(other for other in engine.adapters if other.path != added.path), added])
-    told = ", ".join(f"{adapter.name} ({adapter.scale:g})" for adapter in engine.adapters)
+        engine.adapt(with_adapter(engine.adapters, adapter_of(argument, engine.adapters)))
+    told = listed(adapter.in_words() for adapter in engine.adapters)
     yield do.Say(_("Over the model: {adapters}.").format(adapters=told) if told else _("No adapter is over the model."))
 
 
 def _experts(desk: Desk, _argument: str) -> Iterator[Effect]:
-    desk.engine.watch_experts(is_on=True)
+    desk.engine.watch_experts()
     yield do.Go(Place.EXPERTS)
 
 

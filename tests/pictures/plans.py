@@ -1,12 +1,13 @@
-"""The README's table of what goes where, made by `hychat gguf plan` for headers of the published shapes."""
+"""The README's table of what goes where, planned for headers of the published shapes: `python -m tests.pictures.plans`."""
 
-import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
-from tests.programs import run_hychat
+from hychat.engine.gguf import read_header
+from hychat.engine.plan import Device, LoadPlan, plan
 from tests.whole_models import SHAPES, write_whole
 
 _GPUS: Final = (0, 4, 8, 12, 24)
@@ -15,38 +16,41 @@ _MACHINE: Final = 64
 _GIB: Final = 1 << 30
 
 
-def main() -> None:
-    heads = ["", "CPU only", *(f"{size} GB GPU" for size in _GPUS[1:])]
-    lines = [heads, ["---"] * len(heads)]
+def rows() -> Iterator[str]:
+    """The table in Markdown, row by row."""
+    yield _row("", "CPU only", *(f"{size} GB GPU" for size in _GPUS[1:]))
+    yield _row(*["---"] * (len(_GPUS) + 1))
     with TemporaryDirectory() as folder:
         for name, shape in SHAPES.items():
             path = write_whole(Path(folder) / f"{name}.gguf", shape)
-            lines.append([f"`{name}`", *(_cell(_planned(path, size), shape.layers) for size in _GPUS)])
-    sys.stdout.write("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+            yield _row(f"`{name}`", *(_cell(_planned(path, size), shape.layers) for size in _GPUS))
 
 
-def _planned(path: Path, gpu: int) -> dict[str, Any]:
-    ended = run_hychat("gguf", "plan", str(path), "--device-memory", str(gpu), "--memory", str(_MACHINE), "--json")
-    planned: dict[str, Any] = json.loads(ended.stdout)
-    return planned
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
-def _cell(planned: dict[str, Any], layers: int) -> str:
-    machine, *devices = (
-        (place["weights_bytes"] + place["kv_bytes"] + place["compute_bytes"]) / _GIB for place in planned["places"]
-    )
-    context = f"{planned['context_tokens'] // 1024}k"
-    if not devices:
-        return f"{machine:.1f} GiB, context {context}"
-    aside, on_device = planned["n_cpu_moe"], planned["gpu_layers"]
-    if aside:
-        where = f"all layers, experts of {aside} of {layers} on the CPU"
-    elif on_device > layers:
+def _planned(path: Path, gpu: int) -> LoadPlan:
+    size = gpu * _GIB
+    devices = [Device("GPU0", "", "gpu", size, size)] if gpu else []
+    return plan(read_header(str(path)), available_memory_bytes=_MACHINE * _GIB, devices=devices)
+
+
+def _cell(made: LoadPlan, layers: int) -> str:
+    here, *there = (place.total / _GIB for place in made.places)
+    context = f"{made.context_tokens // 1024}k"
+    if not there:
+        return f"{here:.1f} here; {context}"
+    if made.cpu_expert_layers >= layers:
+        where = "all but the experts"
+    elif made.cpu_expert_layers:
+        where = f"all but the experts of {made.cpu_expert_layers} of {layers} layers"
+    elif made.gpu_layers > layers:
         where = "all"
     else:
-        where = f"{on_device} of {layers} layers"
-    return f"{where}; {devices[0]:.1f} GiB there, {machine:.1f} here; {context}"
+        where = f"{made.gpu_layers} of {layers} layers"
+    return f"{where}; {there[0]:.1f} there, {here:.1f} here; {context}"
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.write("\n".join([*rows(), ""]))

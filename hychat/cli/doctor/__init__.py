@@ -8,10 +8,13 @@ from typing import Annotated, Final
 
 import typer
 
+from hychat.cli import options
 from hychat.cli.commands import Command
 from hychat.cli.doctor.finding import Finding, Status, Surroundings
 from hychat.cli.output import Output
 from hychat.cli.wrapping import width_of, wrapped
+from hychat.config.schema import KEYS
+from hychat.domain.errors import UsageError
 from hychat.messages import _
 
 _LOOKS: Final = {Status.OK: "32", Status.WARN: "33", Status.ERROR: "1;31"}
@@ -35,20 +38,40 @@ _Load = Annotated[
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
 
 
-def doctor(
+def doctor(  # noqa: PLR0913 - one parameter an option
     ctx: typer.Context,
     *,
     online: _Online = False,
     mirror: _Mirror = None,
     load: _Load = None,
+    context_tokens: options.Context = None,
+    gpu_layers: options.GpuLayers = None,
+    n_cpu_moe: options.CpuExperts = None,
+    kv_type: options.KvType = None,
+    tensor_split: options.TensorSplit = None,
+    main_gpu: options.MainGpu = None,
+    rpc: options.Rpc = None,
     as_json: _Json = False,
 ) -> None:
     """Look, and tell; exit code 1 where something does not work."""
     from hychat.cli.doctor.checks import findings  # completion and help do without them
     from hychat.cli.doctor.network import MIRROR
 
+    placing = {
+        "context_tokens": context_tokens,
+        "gpu_layers": gpu_layers,
+        "n_cpu_moe": n_cpu_moe,
+        "kv_type": kv_type,
+        "tensor_split": tensor_split,
+        "main_gpu": main_gpu,
+    }
+    if load is None and (typed := [KEYS[name].flag for name, value in placing.items() if value is not None]):
+        raise UsageError(
+            _("{option} says how a model is loaded, and none is.").format(option=typed[0]),
+            hint=_("Name one with --load MODEL; '' is the one that a question would take."),
+        )
     output = Output.of_process()
-    around = Surroundings(output.stdout, ctx.obj, mirror or MIRROR)
+    around = Surroundings(output.stdout, ctx.obj, mirror or MIRROR, {**placing, "rpc": rpc})
     found = []
     for finding in findings(around, is_online=online or mirror is not None, model=load):
         found.append(finding)

@@ -6,6 +6,7 @@ from typing import Final
 from hychat.cli.doctor import attachments, engine, files, machine, network
 from hychat.cli.doctor.finding import Check, Finding, Surroundings, warn
 from hychat.cli.doctor.placement import placement_of
+from hychat.cli.doctor.workers import workers
 from hychat.domain.errors import HychatError
 from hychat.messages import _
 
@@ -23,6 +24,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "image-filter": attachments.image_filter,
     "speech": attachments.speech,
     "engine": engine.engine,
+    "workers": workers,
 }
 ONLINE_CHECKS: Final[Mapping[str, Check]] = {"hub": network.reachability}
 

@@ -42,6 +42,8 @@ class Surroundings:
     """The engine's process, already starting."""
     mirror: str
     """A mirror of the hub to try."""
+    flags: Mapping[str, str | None] = field(default_factory=dict)
+    """What was typed of how a model is loaded, by key of the settings."""
 
 
 Check = Callable[[Surroundings], Iterator[Finding]]

@@ -41,7 +41,7 @@ def compare(  # noqa: PLR0913 - one parameter an option
     from hychat.conversion.imatrix import Reading
 
     output = Output.of_process()
-    paths = shared.located(reference), shared.located(other)
+    paths = shared.sound(reference), shared.sound(other)
     reading = Reading(shared.text_at(text), chunk_tokens, chunks, gpu_layers, threads)
     tell = shared.progress(output, _("Reading {text} with both").format(text=reading.text.name))
     with shared.stoppable(output) as cancel:

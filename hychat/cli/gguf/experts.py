@@ -51,7 +51,7 @@ def experts(  # noqa: PLR0913 - one parameter an option
     from hychat.engine.gguf import read_header
     from hychat.engine.task import run_task
 
-    output, path = Output.of_process(), shared.located(model)
+    output, path = Output.of_process(), shared.sound(model)
     header = read_header(str(path))
     if not header.expert_count:
         raise UsageError(

@@ -44,7 +44,7 @@ def imatrix(  # noqa: PLR0913 - one parameter an option
     from hychat.conversion.imatrix import Reading, make_imatrix
 
     output = Output.of_process()
-    source = shared.located(model)
+    source = shared.sound(model)
     reading = Reading(shared.text_at(text), chunk_tokens, chunks, gpu_layers, threads)
     step = _("Reading {text} with {model}").format(text=reading.text.name, model=source.name)
     tell = shared.progress(output, step)

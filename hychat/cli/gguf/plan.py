@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hychat.engine.plan import Device, LoadPlan
 
 _GIB = 1 << 30
+_MOST_GIB = 1 << 30
+"""Of a machine's memory."""
 
 _Model = Annotated[
     str,
@@ -37,8 +39,10 @@ _DeviceMemory = Annotated[
     ),
 ]
 _Memory = Annotated[
-    float | None,
-    typer.Option("--memory", help=_("Plan for a machine with this much memory, in GiB."), metavar="N", min=0),
+    str | None, typer.Option("--memory", help=_("Plan for a machine with this much memory, in GiB."), metavar="N")
+]
+_Mirror = Annotated[
+    str | None, typer.Option("--mirror", help=_("Ask this hub instead of huggingface.co."), metavar=_("URL"))
 ]
 _Json = Annotated[bool, typer.Option("--json", help=_("Print JSON."))]
 
@@ -55,10 +59,13 @@ def plan(  # noqa: PLR0913 - one parameter an option
     tensor_split: options.TensorSplit = None,
     main_gpu: options.MainGpu = None,
     rpc: options.Rpc = None,
+    mmproj: options.Mmproj = None,
+    mirror: _Mirror = None,
     as_json: _Json = False,
 ) -> None:
     """Plan, and print what lies where."""
-    from hychat.engine.memory import Memory, machine_memory
+    from hychat.engine.audit import audit
+    from hychat.engine.memory import machine_memory
     from hychat.engine.plan import plan as planned
     from hychat.runtime import wishes_of
 
@@ -70,11 +77,18 @@ def plan(  # noqa: PLR0913 - one parameter an option
         "tensor_split": tensor_split,
         "main_gpu": main_gpu,
         "rpc": rpc,
+        "mmproj": None if mmproj is None else str(mmproj),
     }
+    if rpc and device_memory is not None:
+        raise UsageError(
+            _("--device-memory plans for GPUs that are not here, --rpc asks workers that are: choose one of them."),
+            hint=_("A worker counts as a GPU: --device-memory 24,24 is a GPU and a worker of 24 GiB each."),
+        )
     config = load(config_file(), os.environ).over(flags)
-    here = machine_memory() if memory is None else Memory(int(memory * _GIB), int(memory * _GIB))
+    here = machine_memory() if memory is None else _memory_of(memory)
     devices = _devices_here(ctx, config.rpc) if device_memory is None else _devices_of(device_memory)
-    with headers_of(model) as parts:
+    with headers_of(model, mirror) as parts:
+        audit(parts[0])
         made = planned(
             parts[0],
             available_memory_bytes=here.available,
@@ -82,6 +96,7 @@ def plan(  # noqa: PLR0913 - one parameter an option
             devices=devices,
             wishes=wishes_of(config),
             context_tokens_wanted=_usual_tokens(model),
+            projector_bytes=_projector_bytes(model, config.mmproj, mirror),
             tensors=[tensor for part in parts for tensor in part.tensors],
         )
     output = Output.of_process()
@@ -102,6 +117,28 @@ def _usual_tokens(name: str) -> int | None:
         return None
 
 
+def _projector_bytes(name: str, typed: str, mirror: str | None) -> int:
+    """Of the file that lets the model see, which may be typed; 0 where it has none. Raises as `headers_of`."""
+    from hychat.catalogue.find import locate, projector_at, projector_of
+    from hychat.domain.errors import ModelNotFound
+
+    try:
+        path = projector_at(typed) if typed else projector_of(locate(name))
+    except ModelNotFound:
+        if typed:
+            raise
+        return _remote_projector_bytes(name, mirror)
+    return path.stat().st_size if path else 0
+
+
+def _remote_projector_bytes(name: str, mirror: str | None) -> int:
+    from hychat.catalogue.hub import hub_endpoint
+    from hychat.catalogue.pulling import wanted
+
+    found = wanted(name, hub_endpoint(mirror))
+    return sum(file.bytes or 0 for file in found.files[found.part_count :])
+
+
 def _devices_here(ctx: typer.Context, rpc: str) -> "tuple[Device, ...]":
     from hychat.domain.cancel import CancelToken
     from hychat.engine.child import Child
@@ -113,7 +150,7 @@ def _devices_here(ctx: typer.Context, rpc: str) -> "tuple[Device, ...]":
         raise not_answering(gone)
     child = Child(ctx.obj) if ctx.obj else Child.start()
     try:
-        return (*offload_devices(child, CancelToken()), *worker_devices(child, [str(worker) for worker in workers]))
+        return (*offload_devices(child, CancelToken()), *worker_devices(child, workers))
     finally:
         child.close()
 
@@ -122,17 +159,35 @@ def _devices_of(text: str) -> "tuple[Device, ...]":
     """Raises UsageError."""
     from hychat.engine.plan import Device
 
-    try:
-        sizes = [float(part) for part in text.split(",")]
-    except ValueError:
-        sizes = [-1.0]
-    if not all(0 <= size < _GIB for size in sizes):
+    sizes = [_bytes_of(part) for part in text.split(",")]
+    if None in sizes:
         raise UsageError(
             _("--device-memory: {text} is no memory in GiB.").format(text=text),
             hint=_("Write one number for each GPU, such as 8 or 24,24."),
         )
-    free = [int(size * _GIB) for size in sizes if size]
+    free = [size for size in sizes if size]
     return tuple(Device(f"GPU{index}", "", "gpu", size, size) for index, size in enumerate(free))
+
+
+def _memory_of(text: str) -> "Memory":
+    """Raises UsageError."""
+    from hychat.engine.memory import Memory
+
+    size = _bytes_of(text)
+    if size is None:
+        raise UsageError(
+            _("--memory: {text} is no memory in GiB.").format(text=text), hint=_("Write a number, such as 16 or 7.5.")
+        )
+    return Memory(size, size)
+
+
+def _bytes_of(text: str) -> int | None:
+    """Of a number in GiB; None where it is none, or beyond any machine."""
+    try:
+        size = float(text)
+    except ValueError:
+        return None
+    return int(size * _GIB) if 0 <= size < _MOST_GIB else None  # false for nan as well
 
 
 def _as_json(name: str, made: "LoadPlan") -> dict[str, object]:

@@ -36,6 +36,18 @@ def located(name: str) -> Path:
     return Path(locate(name).path)
 
 
+def sound(name: str) -> Path:
+    """The file of a model that llama.cpp can read. Raises as `located`, and ModelUnusable where it cannot."""
+    from hychat.engine.audit import check_sound
+    from hychat.engine.gguf import all_parts, read_header
+
+    path = located(name)
+    header = read_header(str(path))
+    check_sound(header)
+    all_parts(header)
+    return path
+
+
 def text_at(path: Path) -> "Attachment":
     """A text to read; - is stdin.
 

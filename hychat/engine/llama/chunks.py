@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hychat.engine.llama.bindings import lib
+from hychat.engine.llama.devices import offload_devices
 from hychat.engine.llama.model import LogTail, Model, ModelLoadError
 from hychat.engine.llama.offload import Offload
 from hychat.engine.llama.threads import default_threads
@@ -31,15 +32,32 @@ def load(path: str, *, gpu_layers: int) -> Model:
     """Load a model.
 
     Raises:
-        CannotDo: llama.cpp refused it.
+        CannotDo: llama.cpp refused it, or there is no GPU for layers that are to go there.
     """
+    if gpu_layers and not offload_devices():
+        raise _no_gpu(gpu_layers)
     log = LogTail()
     try:
-        return Model.load(path, offload=Offload(gpu_layers))
+        model = Model.load(path, offload=Offload(gpu_layers))
     except ModelLoadError as error:
         raise CannotDo(
             _("{path} cannot be loaded: {reason}.").format(path=path, reason=log.last_error() or "?")
         ) from error
+    if gpu_layers and not log.has_weights_on_devices:
+        raise _no_gpu(gpu_layers)
+    return model
+
+
+def _no_gpu(layers: int) -> CannotDo:
+    return CannotDo(
+        _("--gpu-layers {number}: there is no GPU that llama.cpp can use.").format(number=layers),
+        _("Leave it out to compute on the CPU. What is here: hychat doctor"),
+    )
+
+
+def length(wished_tokens: int, *models: Model) -> int:
+    """Tokens of a chunk: as many as were wished, but no more than these models were trained to read in one piece."""
+    return min(wished_tokens, *(model.trained_context_tokens for model in models))
 
 
 def cut(model: Model, text: str, chunk_tokens: int, *, most: int | None) -> list[list[int]]:

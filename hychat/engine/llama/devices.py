@@ -1,7 +1,7 @@
 """The devices that layers can go to: those of this build of llama.cpp, and those of workers on other machines."""
 
 import ctypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from hychat.engine.llama.bindings import ggml
@@ -20,11 +20,14 @@ def offload_devices() -> list[list[str | int]]:
     registry.ggml_backend_dev_count.restype = ctypes.c_size_t
     registry.ggml_backend_dev_get.restype = ctypes.c_void_p
     registry.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
-    return _told(registry.ggml_backend_dev_get(index) for index in range(registry.ggml_backend_dev_count()))
+    devices = [registry.ggml_backend_dev_get(index) for index in range(registry.ggml_backend_dev_count())]
+    return _told((_base().ggml_backend_dev_name(device).decode(), device) for device in devices)
 
 
-def worker_devices(endpoints: Iterable[str]) -> list[list[str | int]]:
-    """The same, of workers; llama.cpp ends the process where one does not answer.
+def worker_devices(endpoint: str) -> list[list[str | int]]:
+    """The same, of a worker at `host:port`, by the names of their buffers; none where it has none to lend.
+
+    llama.cpp ends the process where nothing answers there, or what answers is no worker.
 
     Raises:
         BindingsUnavailable: This build has no RPC.
@@ -36,14 +39,9 @@ def worker_devices(endpoints: Iterable[str]) -> list[list[str | int]]:
     base.ggml_backend_reg_dev_count.argtypes = [ctypes.c_void_p]
     base.ggml_backend_reg_dev_get.restype = ctypes.c_void_p
     base.ggml_backend_reg_dev_get.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-
-    def devices() -> Iterator[int]:
-        for endpoint in endpoints:
-            worker = rpc.ggml_backend_rpc_add_server(endpoint.encode())
-            for index in range(base.ggml_backend_reg_dev_count(worker)):
-                yield base.ggml_backend_reg_dev_get(worker, index)
-
-    return _told(devices())
+    worker = rpc.ggml_backend_rpc_add_server(endpoint.encode())
+    count = base.ggml_backend_reg_dev_count(worker) if worker else 0
+    return _told((f"RPC{index}[{endpoint}]", base.ggml_backend_reg_dev_get(worker, index)) for index in range(count))
 
 
 def serve_as_worker(endpoint: str, *, threads: int) -> None:
@@ -67,17 +65,17 @@ def pointer_of(name: str) -> int:
     return _POINTERS[name]
 
 
-def _told(devices: Iterable[int]) -> list[list[str | int]]:
+def _told(devices: Iterable[tuple[str, int]]) -> list[list[str | int]]:
     base = _base()
     told: list[list[str | int]] = []
-    for device in devices:
+    for name, device in devices:
         kind = _KINDS.get(base.ggml_backend_dev_type(device))
         if kind is not None:
             free, total = ctypes.c_size_t(), ctypes.c_size_t()
             base.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
-            name, description = base.ggml_backend_dev_name(device), base.ggml_backend_dev_description(device)
-            _POINTERS[name.decode()] = device
-            told.append([name.decode(), description.decode("utf-8", "replace"), kind, free.value, total.value])
+            description = base.ggml_backend_dev_description(device).decode("utf-8", "replace")
+            _POINTERS[name] = device
+            told.append([name, description, kind, free.value, total.value])
     return told
 
 

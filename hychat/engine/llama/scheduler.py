@@ -183,7 +183,7 @@ class Scheduler:
         self._cache.adapt(adapters)
 
     def watch(self, experts: int) -> list[list[int]]:
-        """Count which experts are chosen, of so many a layer, or no more where it is 0; the counts so far.
+        """Count from now on which experts are chosen, of so many a layer; the counts so far.
 
         Raises:
             ContextTooLarge: There is no memory for it.

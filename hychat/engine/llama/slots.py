@@ -80,22 +80,20 @@ class SlotCache:
                 self.clear(slot)
 
     def watch(self, experts: int) -> list[list[int]]:
-        """Count which experts are chosen from now on, of so many a layer, or no more; the counts so far, layer by layer.
+        """Count from now on which experts are chosen, of so many a layer; the counts so far, layer by layer.
 
         Raises:
-            ContextTooLarge: There is no memory for another context, which it takes to begin and to end.
+            ContextTooLarge: There is no memory for the other context that it takes to begin.
         """
-        before = self._routing
-        told = before.as_rows() if before else []
-        if (before is None) is bool(experts):
-            self._routing = _routing(experts) if experts else None
+        if self._routing is None:
+            self._routing = _routing(experts)
             try:
                 if self._context is not None:
                     self._renew(self._context.tokens)
             except ContextTooLarge:
-                self._routing = before
+                self._routing = None
                 raise
-        return told
+        return self._routing.as_rows()
 
     # Slots
 
@@ -171,7 +169,27 @@ class SlotCache:
     def _renew(self, cells: int) -> None:
         """Have a context of so many cells in the place of the one there, with what that holds."""
         old = self._context
-        new = Context(
+        if old is not None and self._model.is_offloaded:
+            self._replace(old, cells)
+            return
+        new = self._context_of(cells)
+        if old is not None:
+            for slot in self._slots:
+                self._move(slot, old.copy_state(slot.sequence) if slot.tokens else None, new)
+            old.close()
+        self._context = new
+
+    def _replace(self, old: Context, cells: int) -> None:
+        """The same where a device has no room for both: what the old one holds waits on the machine meanwhile."""
+        states = [old.copy_state(slot.sequence) if slot.tokens else None for slot in self._slots]
+        old.close()
+        self._context = None
+        self._context = self._context_of(cells)
+        for slot, state in zip(self._slots, states, strict=True):
+            self._move(slot, state, self._context)
+
+    def _context_of(self, cells: int) -> Context:
+        context = Context(
             self._model,
             tokens=cells,
             slots=len(self._slots),
@@ -179,17 +197,13 @@ class SlotCache:
             abort=self._abort,
             on_tensor=self._routing.callback if self._routing else None,
         )
-        self._adapters.put_over(new)
-        if old is not None:
-            for slot in self._slots:
-                self._move(slot, old, new)
-            old.close()
-        self._context = new
+        self._adapters.put_over(context)
+        return context
 
     @staticmethod
-    def _move(slot: Slot, old: Context, new: Context) -> None:
-        """Take a slot's cells to a new context; what cannot be taken is read again."""
-        if slot.tokens and not new.restore_state(slot.sequence, old.copy_state(slot.sequence)):
+    def _move(slot: Slot, state: object, new: Context) -> None:
+        """Give a slot's cells to a new context; what it does not take is read again."""
+        if state is not None and not new.restore_state(slot.sequence, state):
             new.forget_all(slot.sequence)
             slot.tokens = []
 

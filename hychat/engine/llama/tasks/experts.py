@@ -29,9 +29,9 @@ def run(  # noqa: PLR0913 - what a user may say of it
         CannotDo: The model or the text is not fit for it.
     """
     loaded = chunks.load(model, gpu_layers=gpu_layers)
-    wanted = _cut(loaded, text, chunk_tokens)[:most_chunks]
+    wanted = _cut(loaded, text, chunks.length(chunk_tokens, loaded))[:most_chunks]
     routing = Routing(experts)
-    reader = chunks.Reader(loaded, chunk_tokens, threads=threads, on_tensor=routing.callback)
+    reader = chunks.Reader(loaded, max(map(len, wanted)), threads=threads, on_tensor=routing.callback)
     for done, chunk in enumerate(wanted):
         tell(done=done, total=len(wanted))
         for piece in chunks.pieces(chunk, 0):  # all logits, else the last layer computes only some rows

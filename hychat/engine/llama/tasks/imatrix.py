@@ -45,6 +45,7 @@ def run(  # noqa: PLR0913 - what a user may say of it
     """
     sys.unraisablehook = _end  # an error in a C callback would pass unseen, and so would what it did not count
     loaded = chunks.load(model, gpu_layers=gpu_layers)
+    chunk_tokens = chunks.length(chunk_tokens, loaded)
     wanted = chunks.cut(loaded, text, chunk_tokens, most=most_chunks)
     collector = Collector()
     reader = chunks.Reader(loaded, chunk_tokens, threads=threads, on_tensor=collector.callback)

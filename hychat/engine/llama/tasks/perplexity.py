@@ -42,6 +42,7 @@ def run(  # noqa: PLR0913 - what a user may say of it
         CannotDo: A model or the text is not fit for it.
     """
     models = [chunks.load(path, gpu_layers=gpu_layers) for path in (reference, other)]
+    chunk_tokens = chunks.length(chunk_tokens, *models)
     cuts = [chunks.cut(model, text, chunk_tokens, most=most_chunks) for model in models]
     if cuts[0] != cuts[1] or models[0].vocab_size != models[1].vocab_size:
         raise CannotDo(
