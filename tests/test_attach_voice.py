@@ -21,9 +21,10 @@ from hychat.attach.voice import heard, transcript, writing_down
 from hychat.domain.attachment import Listening
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import InputUnreadable, Interrupted, ModelNotFound, ModelUnusable, SpeechModelMissing
-from tests.bench.voice import SAID, SPEECH, tiny_model, word_error_rate
+from tests.bench.voice import tiny_model, word_error_rate
 from tests.hub import Hub, nobody_listens
 from tests.programs import Ended, Terminal, run_hychat
+from tests.speech import SAID, SPEECH, STORY, TOLD
 
 SOUND = SPEECH.read_bytes()
 KINDS = {
@@ -64,6 +65,10 @@ def encoded(kind: str) -> bytes:
 
 def test_what_is_said_is_written_down(tiny: str) -> None:
     assert word_error_rate(SAID, transcript(SOUND, "speech.wav", tiny)) <= 0.2
+
+
+def test_a_longer_story_is_written_down(tiny: str) -> None:
+    assert word_error_rate(TOLD, transcript(STORY.read_bytes(), STORY.name, tiny)) <= 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -20,8 +20,9 @@ from hychat.tui.desk import Desk
 from hychat.tui.screens import attaching
 from hychat.tui.screens.chat import ChatScreen
 from hychat.tui.widgets.previews import Previews
-from tests.bench.voice import SPEECH, tiny_model
+from tests.bench.voice import tiny_model
 from tests.hub import Hub
+from tests.speech import SPEECH
 from tests.tui import UNFILTERED, ask, chat_of, running, shown, until
 
 

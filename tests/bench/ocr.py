@@ -82,10 +82,11 @@ def pages() -> Iterator[Page]:
     Raises:
         OSError: There is no such font, or no fontconfig to find one.
     """
+    faces = [font(kind, which, pixels) for _language, kind, which, pixels in _PAGES]  # what is missing is told at once
     lines = {language: _lines(language) for language in ("en", "zh")}
     lines["both"] = [text for pair in zip(lines["en"], lines["zh"], strict=False) for text in pair]
-    for number, (language, kind, which, pixels) in enumerate(_PAGES):
-        yield render(lines[language][number * 40 :], font(kind, which, pixels))
+    for number, ((language, _kind, _which, _pixels), face) in enumerate(zip(_PAGES, faces, strict=True)):
+        yield render(lines[language][number * 40 :], face)
 
 
 def _lines(language: str) -> list[str]:
