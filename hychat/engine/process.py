@@ -301,7 +301,7 @@ class EngineProcess:
             _("llama.cpp crashed ({reason}) while it loaded {path}.").format(
                 reason=child.end_reason(), path=self._options.path
             ),
-            hint=f"{_('The file is most likely damaged: fetch it again.')}\n{child.log_tail()}".rstrip(),
+            hint="\n".join(filter(None, (_("The file is most likely damaged: fetch it again."), child.log_tail()))),
         )
 
     def count(self, prompts: Sequence[Prompt], cancel: CancelToken) -> tuple[int, ...]:
