@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL: Final = "small"
 """Multilingual: `Systran/faster-whisper-small` on the hub, about 0.5 GB."""
-_MODEL_FILES: Final = ("config.json", "model.bin", "tokenizer.json")
+MODEL_FILES: Final = ("config.json", "model.bin", "tokenizer.json")
 """Without the last, faster-whisper would fetch one."""
 _CONTAINERS: Final = {
     "wav": re.compile(rb"RIFF....WAVE", re.DOTALL),
@@ -70,9 +70,11 @@ def writing_down(data: bytes, name: str, model: str | None, cancel: CancelToken)
         Interrupted: `cancel` was set; it is looked at after each sentence or so.
     """
     _check_installed(name)
-    yield WritingDown(name, 0.0, 1.0)
+    beginning = WritingDown(name, 0.0, 1.0)
+    yield beginning
     samples = _samples(data, name)
     folder = _folder(model or DEFAULT_MODEL)
+    yield beginning  # what takes half a second is told, if it is told again
     with _writing:
         return (yield from _written(samples, name, _model(folder), cancel)).strip()
 
@@ -151,6 +153,7 @@ def _written(
     import numpy as np
     from faster_whisper.vad import collect_chunks, get_speech_timestamps
 
+    yield WritingDown(name, 0.0, 1.0)
     if not (spoken := get_speech_timestamps(samples)):
         return ""
     pieces, _places = collect_chunks(samples, spoken)
@@ -245,7 +248,7 @@ def _model(folder: str) -> Any:
 
 def _missing(folder: str) -> list[str]:
     """Files of a model that are not there."""
-    return [file for file in _MODEL_FILES if not (Path(folder) / file).is_file()]
+    return [file for file in MODEL_FILES if not (Path(folder) / file).is_file()]
 
 
 def _folder(model: str) -> str:

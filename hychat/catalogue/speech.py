@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from hychat.attach.voice import MODEL_FILES
 from hychat.catalogue.download import pull
 from hychat.catalogue.hub import Listing, list_repository
 from hychat.catalogue.pulling import Wanted
@@ -16,8 +17,7 @@ from hychat.domain.pull import PullEvent
 from hychat.messages import _
 
 _FILES: Final = re.compile(r"config\.json|preprocessor_config\.json|tokenizer\.json|vocabulary\.\w+|model\.bin")
-"""What faster-whisper reads."""
-_WEIGHTS: Final = "model.bin"
+"""What faster-whisper reads; not every model has all of them."""
 
 
 def wanted_speech_model(name: str, repository: str, endpoint: str, *, wait: Wait = time.sleep) -> Wanted:
@@ -29,10 +29,10 @@ def wanted_speech_model(name: str, repository: str, endpoint: str, *, wait: Wait
     """
     listing = patiently(lambda: list_repository(repository, None, endpoint), endpoint, wait)
     found = [file for file in listing.files if _FILES.fullmatch(file.name)]
-    if not any(file.name == _WEIGHTS for file in found):
+    if missing := {*MODEL_FILES} - {file.name for file in found}:
         raise HubRefused(
             _("{repository} holds no model for faster-whisper: {file} is missing.").format(
-                repository=repository, file=_WEIGHTS
+                repository=repository, file=min(missing)
             )
         )
     files = tuple(

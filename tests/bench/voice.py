@@ -41,7 +41,7 @@ def _seconds() -> float:
     import av
 
     with av.open(str(STORY)) as file:
-        return (file.duration or 0) / av.time_base
+        return float(file.duration or 0) / float(av.time_base)
 
 
 def word_error_rate(wanted: str, written: str) -> float:

@@ -323,6 +323,7 @@ class AttachingScreen(ConversationScreen):
             offline = _("hychat is offline (--offline or HF_HUB_OFFLINE), so nothing can be fetched.")
             self.tell(f"{missing.message}\n{offline}", Tone.ERROR)
             return
+        self.tell(_("Asking the hub about {name}").format(name=missing.repository))
         try:
             endpoint = hub_endpoint()
             async for batch in batches(_speech_model(missing, endpoint)):
