@@ -22,6 +22,24 @@ def main() -> None:
     except KeyboardInterrupt:  # before there is anything that could end in order
         exit_code = _INTERRUPTED
     _ignore_ctrl_c()
+    _leave(exit_code)
+
+
+def _leave(exit_code: int) -> None:
+    """End the process.
+
+    Under a thread that nobody waits for, such as one that writes speech down, nothing is torn down: the libraries that
+    work in it would crash.
+    """
+    import threading
+
+    if any(thread.daemon for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # nobody reads it, or it is closed: told where it was written
+                continue
+        os._exit(exit_code)
     sys.exit(exit_code)
 
 

@@ -44,6 +44,13 @@ def locked(password: str, algorithm: str = "RC4-128") -> bytes:
     return file.getvalue()
 
 
+def test_what_holds_only_pictures_is_told_how_to_attach_these() -> None:
+    with pytest.raises(InputUnreadable) as refused:
+        open_bytes(with_body("<w:p/>"), "pics.docx")
+    assert refused.value.message == "pics.docx has no text in it."
+    assert "pictures" in refused.value.hint
+
+
 # PDF
 
 

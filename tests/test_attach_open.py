@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from hychat.attach.image import MOST_BYTES
-from hychat.attach.open import dropped_paths, is_sound, open_attachment, open_bytes
+from hychat.attach.open import dropped_paths, is_sound, open_attachment, open_bytes, typed_path
+from hychat.attach.text import text_part
 from hychat.domain.attachment import AttachmentKind
 from hychat.domain.errors import InputUnreadable
 
@@ -117,9 +118,15 @@ def test_what_is_neither_text_nor_image_is_refused(tmp_path: Path) -> None:
     assert "not text" in refusal(path).message
 
 
-def test_an_empty_file_is_an_empty_text(tmp_path: Path) -> None:
-    (tmp_path / "empty").touch()
-    assert open_attachment(tmp_path / "empty").text == ""
+@pytest.mark.parametrize("content", [b"", b" \n\t\r\n"])
+def test_an_empty_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(content)
+    assert refusal(tmp_path / "photo.png").message == "photo.png is empty."
+
+
+@pytest.mark.parametrize("address", ["https://example.org/photo.png", "s3://bucket/photo.png"])
+def test_an_address_is_refused_as_such(address: str) -> None:
+    assert refusal(Path(address)).message == f"{address} is an address, and hychat opens none."
 
 
 @pytest.mark.parametrize("sound", SOUNDS)
@@ -239,9 +246,34 @@ def test_a_huge_paste_is_told_at_once(photo: Path) -> None:
         assert time.perf_counter() - started < 0.5
 
 
+@pytest.mark.parametrize("written", [str, escaped, quoted, Path.as_uri, lambda path: f'"{path}"'])
+def test_a_typed_path_is_found_however_it_is_written(drops: tuple[Path, Path], written: object) -> None:
+    assert callable(written)
+    for path in drops:
+        assert typed_path(written(path)) == path
+
+
+@pytest.mark.parametrize(
+    "typed", ["it's 100% a.png", '"it\'s 100% a.png"', "it\\'s\\ 100%\\ a.png", "~/it's 100% a.png"]
+)
+def test_a_typed_path_may_be_relative_or_begin_at_home(
+    typed: str, drops: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(drops[0].parent)
+    monkeypatch.setenv("HOME", str(drops[0].parent))
+    assert typed_path(typed).absolute() == drops[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "path"), [('"no such.png"', "no such.png"), ("no such.png", "no such.png"), ("don't", "don't")]
+)
+def test_a_typed_path_that_is_not_there_is_told_as_it_is_meant(typed: str, path: str) -> None:
+    assert typed_path(typed) == Path(path)
+
+
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("word" * 300, 300), ("湖上有" * 100, 200), ("船 boat", 2)])
 def test_tokens_are_estimated_by_the_script(text: str, tokens: int) -> None:
-    assert open_bytes(text.encode(), "note.txt").estimated_tokens == tokens
+    assert text_part(text, "note.txt").attachment.estimated_tokens == tokens
 
 
 def test_a_picture_has_no_number_of_tokens_of_its_own(photo: Path) -> None:

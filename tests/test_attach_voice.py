@@ -1,9 +1,9 @@
 """Speech: written down by a real model, from every kind of file; damaged files; models that are not there; the microphone."""
 
-import os
 import random
 import subprocess
 import sys
+import time
 import wave
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,18 +16,15 @@ import numpy as np
 import pytest
 
 from hychat.attach import voice
-from hychat.attach.voice import transcript
+from hychat.attach.parts import VOICE_MODEL, spoken_words
+from hychat.attach.voice import heard, transcript, writing_down
+from hychat.domain.attachment import Listening
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import (
-    DownloadError,
-    HubUnreachable,
-    InputUnreadable,
-    Interrupted,
-    ModelNotFound,
-    ModelUnusable,
-)
-from tests.bench.voice import SAID, SPEECH, tiny_model, word_error_rate
+from hychat.domain.errors import InputUnreadable, Interrupted, ModelNotFound, ModelUnusable, SpeechModelMissing
+from tests.bench.voice import tiny_model, word_error_rate
 from tests.hub import Hub, nobody_listens
+from tests.programs import Ended, Terminal, run_hychat
+from tests.speech import SAID, SPEECH, STORY, TOLD
 
 SOUND = SPEECH.read_bytes()
 KINDS = {
@@ -68,6 +65,10 @@ def encoded(kind: str) -> bytes:
 
 def test_what_is_said_is_written_down(tiny: str) -> None:
     assert word_error_rate(SAID, transcript(SOUND, "speech.wav", tiny)) <= 0.2
+
+
+def test_a_longer_story_is_written_down(tiny: str) -> None:
+    assert word_error_rate(TOLD, transcript(STORY.read_bytes(), STORY.name, tiny)) <= 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,29 +161,16 @@ def test_a_name_that_no_model_has_brings_the_names_that_some_have() -> None:
     assert "small" in told.value.hint
 
 
-PROGRAM = """
-import sys
-from hychat.attach.voice import is_installed, transcript
-from hychat.domain.errors import HychatError
-assert is_installed() and not {'faster_whisper', 'av', 'numpy', 'sounddevice'} & {*sys.modules}
-try:
-    print(transcript(sys.stdin.buffer.read(), 'speech.wav', 'tiny.en'))
-except HychatError as error:
-    print(type(error).__name__, error.exit_code, error.message)
-"""
+def test_it_is_told_how_writing_gets_on(tiny: str) -> None:
+    steps = [*writing_down(SOUND, "speech.wav", tiny, CancelToken())]
+    assert steps[0].done_seconds == 0
+    assert 0 < steps[-1].done_seconds <= steps[-1].total_seconds + 0.5
 
 
-def written(tmp_path: Path, **environment: str) -> str:
-    """By a process of its own, with a hub of its own, for the hub's client reads its variables when it is imported."""
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input=SOUND,
-        capture_output=True,
-        check=True,
-        env={**os.environ, "HF_HOME": str(tmp_path), "NO_PROXY": "*", **environment},
-    )
-    assert ended.stderr == b""
-    return ended.stdout.decode()
+def written(tmp_path: Path, *options: str, **environment: str) -> Ended:
+    """By the program, with a hub's cache of its own."""
+    spoken = ("-m", "echo", "-n", "-a", str(SPEECH), *options)
+    return run_hychat(*spoken, env={"HF_HOME": str(tmp_path), "NO_PROXY": "*", VOICE_MODEL: "tiny.en", **environment})
 
 
 @pytest.fixture
@@ -192,35 +180,105 @@ def hub(tiny: str) -> Iterator[Hub]:
         yield made
 
 
-def test_a_model_is_fetched_once_from_the_mirror_into_the_hubs_cache(hub: Hub, tmp_path: Path) -> None:
-    assert word_error_rate(SAID, written(tmp_path, HF_ENDPOINT=hub.endpoint)) <= 0.2
+def test_a_model_is_fetched_once_after_a_yes_from_the_mirror_into_the_hubs_cache(hub: Hub, tmp_path: Path) -> None:
+    first = written(tmp_path, "--yes", HF_ENDPOINT=hub.endpoint)
+    assert word_error_rate(SAID, first.out) <= 0.3
+    assert "Fetch the speech model tiny.en (" in first.error
+    assert "Fetching model.bin (" in first.error
     asked = len(hub.requests)
     again = written(tmp_path, HF_ENDPOINT=hub.endpoint)
 
-    assert word_error_rate(SAID, again) <= 0.2
+    assert again.out == first.out
+    assert "Fetch" not in again.error
     assert len(hub.requests) == asked
     assert (tmp_path / "hub" / "models--Systran--faster-whisper-tiny.en").is_dir()
 
 
-def test_offline_a_model_that_is_not_there_is_missing(tmp_path: Path) -> None:
-    assert written(tmp_path, HF_HUB_OFFLINE="1").startswith(f"{ModelNotFound.__name__} 3 ")
+def test_a_download_that_was_stopped_goes_on(hub: Hub, tmp_path: Path) -> None:
+    written(tmp_path, "--yes", HF_ENDPOINT=hub.endpoint)
+    (weights,) = (tmp_path / "hub").rglob("model.bin")
+    weights.unlink()
+    again = written(tmp_path, HF_ENDPOINT=hub.endpoint)
+    assert (again.code, again.out) == (3, "")
+    assert word_error_rate(SAID, written(tmp_path, "--yes", HF_ENDPOINT=hub.endpoint).out) <= 0.3
+
+
+def test_where_nobody_can_be_asked_nothing_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    ended = written(tmp_path, HF_ENDPOINT=hub.endpoint)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.error.startswith("hychat: The speech model tiny.en is not on this machine.")
+    assert "--yes" in ended.error
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("yes", [(), ("--yes",)])
+def test_offline_nothing_is_fetched(yes: tuple[str, ...], hub: Hub, tmp_path: Path) -> None:
+    ended = written(tmp_path, "--offline", *yes, HF_ENDPOINT=hub.endpoint)
+    assert ended.code == 3
+    assert "offline" in ended.error
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(("answer", "is_fetched"), [("n", False), ("y", True)])
+def test_on_a_terminal_it_is_asked_first(answer: str, *, is_fetched: bool, hub: Hub, tmp_path: Path) -> None:
+    env = {"HF_HOME": str(tmp_path), "NO_PROXY": "*", VOICE_MODEL: "tiny.en", "HF_ENDPOINT": hub.endpoint}
+    with Terminal.running("-m", "echo", "-n", "-a", str(SPEECH), columns=120, env=env) as terminal:
+        terminal.wait_until_shown("Fetch it now? [y/N]")
+        assert not any("model.bin" in request.path for request in hub.requests)
+        terminal.type(f"{answer}\r")
+        assert terminal.end() == (0 if is_fetched else 3)
+    assert any("model.bin" in request.path for request in hub.requests) is is_fetched
 
 
 def test_a_hub_that_does_not_answer_is_told(tmp_path: Path) -> None:
     with nobody_listens() as nowhere:
-        assert written(tmp_path, HF_ENDPOINT=nowhere).startswith(f"{HubUnreachable.__name__} 3 ")
+        ended = written(tmp_path, "--yes", HF_ENDPOINT=nowhere)
+    assert ended.code == 3
+    assert "cannot be reached" in ended.error
 
 
 def test_a_hub_that_refuses_is_told(tmp_path: Path) -> None:
     with Hub() as empty:
-        assert written(tmp_path, HF_ENDPOINT=empty.endpoint).startswith(f"{DownloadError.__name__} 3 ")
+        ended = written(tmp_path, "--yes", HF_ENDPOINT=empty.endpoint)
+    assert ended.code == 3
+    assert "has no repository Systran/faster-whisper-tiny.en" in ended.error
+
+
+def test_a_repository_without_such_a_model_is_told(tmp_path: Path) -> None:
+    with Hub() as other:
+        other.add("Systran/faster-whisper-tiny.en", {"config.json": b"{}", "model.bin": b"weights"})
+        ended = written(tmp_path, "--yes", HF_ENDPOINT=other.endpoint)
+    assert ended.code == 3
+    assert "tokenizer.json is missing" in ended.error
+
+
+def test_neither_package_is_imported_before_there_is_speech() -> None:
+    program = (
+        "import sys; from hychat.attach import parts, voice; assert voice.is_installed(); "
+        "print({'faster_whisper', 'av', 'numpy', 'sounddevice'} & {*sys.modules})"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"set()\n"
+
+
+def test_ctrl_c_ends_it_at_once(tiny: str, tmp_path: Path) -> None:
+    long = tmp_path / "long.wav"
+    with wave.open(BytesIO(SOUND)) as speech:
+        samples = np.frombuffer(speech.readframes(speech.getnframes()), np.int16)
+    long.write_bytes(wav(np.tile(samples, 40)))
+    with Terminal.running("-m", "echo", "-n", "-a", str(long), columns=120, env={VOICE_MODEL: tiny}) as terminal:
+        terminal.wait_until_shown("Writing long.wav down")
+        terminal.press_ctrl_c()
+        pressed = time.monotonic()
+        assert terminal.end() == 130
+        assert time.monotonic() - pressed < 5
 
 
 class Microphone:
-    """What sounddevice opens, on a machine that has none: it hears a rising line, and sets a token on the way."""
+    """What sounddevice opens, on a machine that has none: it hears a rising line, or speech, and sets a token on the way."""
 
-    def __init__(self, cancel: CancelToken | None = None, cancelled_after: int = 0) -> None:
+    def __init__(self, cancel: CancelToken | None = None, cancelled_after: int = 0, *, speech: bool = False) -> None:
         self.cancel, self.left = cancel, cancelled_after
+        self.speech = BytesIO(SOUND[44:]) if speech else None
 
     def __enter__(self) -> Self:
         return self
@@ -232,6 +290,8 @@ class Microphone:
         self.left -= 1
         if self.cancel and self.left == 0:
             self.cancel.set()
+        if self.speech is not None:
+            return self.speech.read(2 * frames), False
         return np.arange(frames, dtype=np.int16).tobytes(), False
 
 
@@ -240,41 +300,49 @@ def with_microphone(monkeypatch: pytest.MonkeyPatch, microphone: Microphone) -> 
     monkeypatch.setitem(sys.modules, "sounddevice", module)
 
 
-def test_a_recording_is_a_wav_as_long_as_it_was_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_microphone_is_heard_as_long_as_it_was_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     with_microphone(monkeypatch, Microphone())
-
-    with wave.open(BytesIO(voice.record(1.25, CancelToken()))) as file:
-        assert (file.getframerate(), file.getnchannels(), file.getsampwidth(), file.getnframes()) == (
-            16_000,
-            1,
-            2,
-            20_000,
-        )
+    assert len(b"".join(heard(1.25, CancelToken()))) == 2 * 20_000
 
 
-def test_a_recording_that_is_cancelled_keeps_what_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    cancel = CancelToken()
-    with_microphone(monkeypatch, Microphone(cancel, cancelled_after=3))
-
-    with wave.open(BytesIO(voice.record(60, cancel))) as file:
-        assert file.getnframes() == 4_800
+def test_a_recording_that_is_ended_keeps_what_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = CancelToken()
+    with_microphone(monkeypatch, Microphone(ends, cancelled_after=3))
+    assert len(b"".join(heard(60, ends))) == 2 * 4_800
 
 
-def test_a_machine_without_microphone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_said_into_the_microphone_is_written_down(monkeypatch: pytest.MonkeyPatch, tiny: str) -> None:
+    with_microphone(monkeypatch, Microphone(speech=True))
+    monkeypatch.setenv(VOICE_MODEL, tiny)
+    first, *_between, words = spoken_words(len(SOUND) / 32_000, CancelToken(), CancelToken())
+    assert isinstance(first, Listening)
+    assert isinstance(words, str)
+    assert word_error_rate(SAID, words) <= 0.2
+
+
+def test_nobody_speaks_in_vain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with_microphone(monkeypatch, Microphone())
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(SpeechModelMissing):
+        next(spoken_words(1, CancelToken(), CancelToken()))
+
+
+def test_a_machine_without_microphone_says_so_before_anybody_speaks(monkeypatch: pytest.MonkeyPatch, tiny: str) -> None:
     def open_none(**_format: object) -> Microphone:
         raise RuntimeError("Error querying device -1")
 
     monkeypatch.setitem(
         sys.modules, "sounddevice", SimpleNamespace(RawInputStream=open_none, PortAudioError=RuntimeError)
     )
+    monkeypatch.setenv(VOICE_MODEL, tiny)
 
     with pytest.raises(InputUnreadable, match="No microphone"):
-        voice.record(1, CancelToken())
+        next(spoken_words(1, CancelToken(), CancelToken()))
 
 
 def test_without_its_package_the_microphone_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
 
     with pytest.raises(InputUnreadable) as told:
-        voice.record(1, CancelToken())
+        next(heard(1, CancelToken()))
     assert "pipx inject hychat sounddevice" in told.value.hint

@@ -2,12 +2,15 @@
 
 import io
 import json
+import shlex
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from PIL import Image, ImageDraw
 
-from tests.programs import Ended, run_hychat
+from tests.programs import HYCHAT, Ended, Terminal, run_hychat, run_script
 from tests.tiny_vision import write_hunyuan_vl
 
 DATA = Path(__file__).parent / "data"
@@ -62,6 +65,70 @@ def test_a_projector_that_is_missing_or_none_is_told(tmp_path: Path) -> None:
     assert (missing.code, "eyes.gguf" in missing.error) == (3, True)
     other = seen_through(model, "--mmproj", str(model))
     assert (other.code, f"{model} does not let" in other.error) == (4, True)
+
+
+@pytest.mark.parametrize("option", ["-f", "-a"])
+@pytest.mark.parametrize("name", ["chinese.png", "chinese.pdf"])
+def test_a_pipe_with_the_name_of_a_file_is_told_by_its_content(option: str, name: str) -> None:
+    ended = run_script(f"$HYCHAT -m echo -n {option} <(cat {DATA / name}) translate")
+    assert "湖上有一条船" in ended.out
+
+
+def test_a_pipe_that_never_ends_is_refused_when_it_is_too_much() -> None:
+    ended = run_script("$HYCHAT -m echo -n -a <(yes) what")
+    assert (ended.code, ended.out) == (2, "")
+    assert "is larger than 50 MB" in ended.error
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("into", ["cat {file} |", "< {file}"])
+def test_stdin_is_attached_by_its_content_and_once(name: str, into: str) -> None:
+    piped = into.format(file=DATA / "chinese.png")
+    ended = run_script(f"{piped} $HYCHAT -m echo -n -a {name} translate" if "|" in piped else
+                       f"$HYCHAT -m echo -n -a {name} translate {piped}")  # fmt: skip
+    assert ended.out.count("湖上有一条船") == 1
+
+
+def test_a_stdin_that_does_not_block_is_attached() -> None:
+    nonblocking = "import os; os.set_blocking(0, False); os.execvp('sh', ['sh', '-c', '$HYCHAT -m echo -n -a - what'])"
+    ended = run_script(f'(sleep 0.3; cat {DATA / "chinese.png"}) | python3 -c "{nonblocking}"')
+    assert "湖上有一条船" in ended.out
+
+
+@pytest.mark.parametrize("arguments", [("-a", "-", "What is this?"), ("-f", "-", "-a", "-", "What?")])
+def test_an_empty_stdin_that_was_named_is_an_error(arguments: tuple[str, ...]) -> None:
+    ended = run_hychat("-m", "echo", "-n", *arguments, stdin=subprocess.DEVNULL)
+    assert (ended.code, ended.out) == (2, "")
+
+
+def test_stdin_is_named_once() -> None:
+    ended = run_hychat("-m", "echo", "-n", "-a", "-", "-f", "-", "What?", stdin=b"data")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.error.startswith("hychat: There is one stdin, and it can be attached once.")
+
+
+def test_stdin_that_is_a_terminal_is_not_waited_for() -> None:
+    with Terminal.running("-m", "echo", "-n", "-a", "-", "What?", columns=90) as terminal:
+        assert terminal.end() == 2
+        assert terminal.rows[0] == "hychat: Nothing is piped in, so there is no stdin to attach."
+
+
+def test_an_empty_name_is_no_folder() -> None:
+    ended = run_hychat("-m", "echo", "-n", "-a", "", "What?")
+    assert (ended.code, ended.error) == (2, "hychat: An empty name is no file's.\n")
+
+
+def test_an_address_is_not_opened() -> None:
+    ended = run_hychat("-m", "echo", "-n", "-a", "https://example.org/fox.png", "What?")
+    assert ended.code == 2
+    assert ended.error.startswith("hychat: https://example.org/fox.png is an address, and hychat opens none.")
+
+
+def test_the_chat_begins_with_an_attached_picture_that_is_piped_in() -> None:
+    line = f"cat {DATA / 'chinese.png'} | {shlex.join(HYCHAT)} -i -n -m echo -a - 'What is this?'"
+    with Terminal.running("/bin/bash", "-c", line, columns=90, lines=24) as terminal:
+        terminal.wait_until_shown("OCR read")
+        assert any("▣ stdin" in row for row in terminal.screen.display())
 
 
 def test_a_document_is_data_before_the_question() -> None:

@@ -18,7 +18,9 @@ from hychat.domain.message import TextPart
 from hychat.engine.echo import EchoEngine
 from hychat.runtime import Runtime
 from hychat.tui.desk import Desk
+from tests.bench.voice import tiny_model
 from tests.programs import HYCHAT, Terminal, children_of, run_hychat
+from tests.speech import SPEECH
 from tests.tui import UNFILTERED
 
 ALTERNATE_SCREEN = "\x1b[?1049h"
@@ -222,6 +224,62 @@ def test_a_file_that_is_named_is_told_with_its_length(tmp_path: Path) -> None:
     with chatting() as chat:
         chat.say(f"what is in @{tmp_path / 'note.txt'}")
         chat.wait_for("note.txt: ~1.2k tokens")
+
+
+def test_a_file_that_is_named_and_missing_is_told_and_nothing_is_sent() -> None:
+    with chatting() as chat:
+        chat.say("what is in @nothere.png?")
+        chat.wait_for("There is no file nothere.png.")
+        chat.leave()
+        assert "hychat:\r\n" not in chat.terminal.written
+
+
+@pytest.mark.parametrize("typed", ['"{}"', "{}"])
+def test_a_path_with_a_space_may_be_quoted(typed: str, tmp_path: Path) -> None:
+    (tmp_path / "a note.txt").write_text("buy tea", encoding="utf-8")
+    with chatting() as chat:
+        chat.say(f"/file {typed.format(tmp_path / 'a note.txt')}")
+        chat.wait_for("a note.txt goes with the next question")
+
+
+def test_an_earlier_question_is_changed_with_what_was_attached_to_it(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("buy tea", encoding="utf-8")
+    with chatting() as chat:
+        chat.say(f"/file {tmp_path / 'note.txt'}")
+        chat.say("what is to do?")
+        chat.say("/edit")
+        chat.wait_for("note.txt goes with the next question")
+        chat.wait_for("You: what is to do?")
+        chat.terminal.type(" now\r")
+        chat.wait_for("hychat:\r\n")
+        chat.wait_for("buy tea")
+
+
+def test_a_comparison_takes_what_is_attached(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("buy tea", encoding="utf-8")
+    with chatting() as chat:
+        chat.say(f"/file {tmp_path / 'note.txt'}")
+        chat.say("/compare what is to do?")
+        chat.wait_for("formal:\r\n")
+        chat.wait_for("buy tea")
+        chat.say("and now?")
+        chat.leave()
+        assert chat.terminal.rows[-3:] == ["and now?", "", "You:"]
+
+
+def test_a_chat_that_begins_with_a_file_waits_for_the_question(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("buy tea", encoding="utf-8")
+    with chatting("-a", str(tmp_path / "note.txt")) as chat:
+        chat.wait_for("note.txt goes with the next question")
+        chat.say("what is to do?")
+        chat.wait_for("buy tea")
+
+
+def test_speech_that_a_question_names_is_shown_before_it_is_sent() -> None:
+    with chatting(HYCHAT_VOICE_MODEL=tiny_model()) as chat:
+        chat.say(f"Sum up @{SPEECH}")
+        chat.wait_for("You: Sum up The keeper walked")
+        assert "hychat:\r\n" not in chat.terminal.written
 
 
 def test_an_earlier_question_is_changed_in_the_line() -> None:

@@ -46,7 +46,10 @@ def open_document(data: bytes, name: str, source: str | None) -> Attachment:
     read, media_type = _reader_of(data, name)
     text = _bounded(printable(read(data, name)).strip("\n"))
     if not text.strip():
-        raise InputUnreadable(_("{name} has no text in it.").format(name=name))
+        raise InputUnreadable(
+            _("{name} has no text in it.").format(name=name),
+            hint=_("If it holds pictures, save these as files, and attach them."),
+        )
     return Attachment(AttachmentKind.TEXT, name, media_type, text=text, source=source)
 
 

@@ -1,6 +1,7 @@
 """The one door for what a user attaches: a path, bytes or a drop becomes an attachment, by content and never by extension."""
 
 import os
+import re
 import shlex
 import stat
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ _MP3_STARTS: Final = (b"\xff\xe2", b"\xff\xe3", b"\xff\xf2", b"\xff\xf3", b"\xff
 _SOUND_STARTS: Final = (b"ID3", b"OggS", b"fLaC", *_MP3_STARTS)
 _M4A_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P "})
 
+_ADDRESS: Final = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/")
+"""How the address of something elsewhere begins; as a path it has lost one of its slashes."""
+
 _LONGEST_DROP_CHARACTERS: Final = 1 << 14
 _MOST_DROPPED: Final = 64
 
@@ -37,7 +41,7 @@ def open_attachment(path: Path) -> Attachment:
     except ValueError as error:  # a NUL among the path's characters
         raise InputUnreadable(_("There is no file of the name {path}.").format(path=repr(name))) from error
     except OSError as error:
-        raise unreadable(name, error) from error
+        raise address_refused(name) if is_address(name) else unreadable(name, error) from error
     return open_bytes(data, readable(path.name), readable(str(path.absolute())))
 
 
@@ -45,10 +49,12 @@ def open_bytes(data: bytes, name: str, source: str | None = None) -> Attachment:
     """What these bytes are: from a pipe, the clipboard, or a file that was read.
 
     Raises:
-        InputUnreadable: They are too many, or cannot be read as what they are.
+        InputUnreadable: They are none or too many, or cannot be read as what they are.
     """
     if len(data) > MOST_BYTES:
         raise too_many_bytes(name)
+    if not data or data.isspace():
+        raise InputUnreadable(_("{name} is empty.").format(name=name))
     for is_it, opened in _KINDS:
         if is_it(data):
             return opened(data, name, source)
@@ -76,6 +82,19 @@ def _check_is_file(mode: int, name: str) -> None:
             _("{path} is a pipe or a device, not a file.").format(path=name),
             hint=_("Pipe its output into hychat and attach `-` instead."),
         )
+
+
+def is_address(name: str) -> bool:
+    """Whether what was named as a file is the address of something elsewhere."""
+    return bool(_ADDRESS.match(name))
+
+
+def address_refused(name: str) -> InputUnreadable:
+    """What to raise then."""
+    return InputUnreadable(
+        _("{address} is an address, and hychat opens none.").format(address=re.sub(":/+", "://", name, count=1)),
+        hint=_("Save what is there as a file, and attach that."),
+    )
 
 
 def is_sound(data: bytes) -> bool:
@@ -120,6 +139,16 @@ def dropped_paths(text: str) -> list[Path]:
     return []
 
 
+def typed_path(text: str) -> Path:
+    """The file that a user names behind a command: as it is, quoted, with backslashes, or as a `file:` URI; `~` is home.
+
+    Where no such file is found, the text itself, less what quotes it.
+    """
+    readings = [text, *(words[0] for words in _readings(text) if len(words) == 1)]
+    paths = [Path(_path_of_uri(word) or word if word.startswith("file:") else _at_home(word)) for word in readings]
+    return next((path for path in paths if os.path.lexists(path)), paths[-1])
+
+
 def _readings(text: str) -> Iterator[list[str]]:
     """Ways to part it into words."""
     yield [line.strip(" \t\r") for line in text.split("\n") if line.strip()]
@@ -131,11 +160,12 @@ def _readings(text: str) -> Iterator[list[str]]:
 
 def _local_path(word: str) -> str:
     """An absolute path on this machine; nothing for any other word."""
-    if word.startswith("file:"):
-        word = _path_of_uri(word)
-    elif word.startswith("~/"):
-        word = os.path.expanduser(word)  # noqa: PTH111 - Path's raises where there is no home
+    word = _path_of_uri(word) if word.startswith("file:") else _at_home(word)
     return word if word.startswith("/") and not word.startswith("//") else ""  # two of them name a host to Windows
+
+
+def _at_home(word: str) -> str:
+    return os.path.expanduser(word) if word.startswith("~/") else word  # noqa: PTH111 - Path's raises where there is no home
 
 
 def _path_of_uri(uri: str) -> str:

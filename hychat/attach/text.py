@@ -46,7 +46,7 @@ def read_text(descriptor: int, name: str) -> str:
         InputUnreadable: It is not text; where NUL bytes tell that, the rest, which may be endless, is not waited for.
     """
     chunks: list[bytes] = []
-    while chunk := _read(descriptor):
+    while chunk := read_some(descriptor):
         chunks.append(chunk)
         if b"\0" in chunk and not chunks[0].startswith(UTF_16_MARKS):
             break
@@ -68,7 +68,7 @@ def plain_text(data: bytes, name: str) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _read(descriptor: int) -> bytes:
+def read_some(descriptor: int) -> bytes:
     """What comes next, however slowly; nothing at the end. Ctrl+C interrupts it."""
     while True:
         try:

@@ -3,21 +3,15 @@
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hychat.domain.attachment import Listening, WritingDown
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import (
-    DownloadError,
-    HubUnreachable,
-    InputUnreadable,
-    Interrupted,
-    ModelNotFound,
-    ModelUnusable,
-)
+from hychat.domain.errors import InputUnreadable, Interrupted, ModelNotFound, ModelUnusable, SpeechModelMissing
 from hychat.messages import _
 
 if TYPE_CHECKING:
@@ -26,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL: Final = "small"
 """Multilingual: `Systran/faster-whisper-small` on the hub, about 0.5 GB."""
-_MODEL_FILES: Final = ("config.json", "model.bin", "tokenizer.json")
+MODEL_FILES: Final = ("config.json", "model.bin", "tokenizer.json")
 """Without the last, faster-whisper would fetch one."""
 _CONTAINERS: Final = {
     "wav": re.compile(rb"RIFF....WAVE", re.DOTALL),
@@ -42,7 +36,6 @@ _LONGEST_SECONDS: Final = 3600
 """An hour is 0.2 GB of samples, and more while Whisper makes its features of them."""
 _HEARD_AT_ONCE: Final = _RATE_HZ // 10
 _MOST_THREADS: Final = 4
-_TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 
 _writing = threading.Lock()
 
@@ -53,30 +46,66 @@ def is_installed() -> bool:
 
 
 def transcript(data: bytes, name: str, model: str | None = None, cancel: CancelToken | None = None) -> str:
-    """What is said in a WAV, MP3, OGG, FLAC or M4A; empty where nobody speaks.
+    """What `writing_down` ends with. Raises as that does."""
+    steps = writing_down(data, name, model, cancel or CancelToken())
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            text: str = end.value
+            return text
+
+
+def writing_down(data: bytes, name: str, model: str | None, cancel: CancelToken) -> Generator[WritingDown, None, str]:
+    """Tell how it gets on, and end with what is said in a WAV, MP3, OGG, FLAC or M4A; empty where nobody speaks.
 
     The model is a folder, a size that faster-whisper knows, or `owner/name` on the hub. It is looked for in the hub's
-    cache, fetched where it is not there, and the last one is kept.
+    cache, and the last one is kept.
 
     Raises:
         InputUnreadable: It is no sound that can be decoded, or too much, or the package is missing.
-        ModelNotFound: There is no such model, or it is not on this machine and hychat is offline.
-        DownloadError: It could not be fetched.
+        ModelNotFound: There is no such model.
+        SpeechModelMissing: It is not on this machine.
         ModelUnusable: It is there, but cannot be loaded.
         Interrupted: `cancel` was set; it is looked at after each sentence or so.
     """
+    _check_installed(name)
+    beginning = WritingDown(name, 0.0, 1.0)
+    yield beginning
+    samples = _samples(data, name)
+    folder = _folder(model or DEFAULT_MODEL)
+    yield beginning  # what takes half a second is told, if it is told again
+    with _writing:
+        return (yield from _written(samples, name, _model(folder), cancel)).strip()
+
+
+def speaking(
+    seconds: float, name: str, model: str | None, ends: CancelToken, cancel: CancelToken
+) -> Generator[Listening | WritingDown, None, str]:
+    """Take up speech for so long or until `ends` is set; tell and end as `writing_down`.
+
+    The model is looked for first: nobody should speak in vain. Raises as `heard` and `writing_down`.
+    """
+    _check_installed(name)
+    _folder(model or DEFAULT_MODEL)
+    pieces: list[bytes] = []
+    for piece in heard(seconds, ends):
+        if not pieces:
+            yield Listening()
+        pieces.append(piece)
+    return (yield from writing_down(_wav(b"".join(pieces)), name, model, cancel))
+
+
+def _check_installed(name: str) -> None:
     if not is_installed():
         raise InputUnreadable(
             _("{name}: speech is written down by a package that is not installed.").format(name=name),
             hint="pipx inject hychat faster-whisper",
         )
-    samples = _samples(data, name)
-    with _writing:
-        return "".join(_segments(samples, _model(_folder(model or DEFAULT_MODEL)), cancel or CancelToken())).strip()
 
 
-def record(seconds: float, cancel: CancelToken) -> bytes:
-    """From the microphone, for so long or until `cancel` is set: a WAV of 16 kHz, in mono.
+def heard(seconds: float, ends: CancelToken) -> Iterator[bytes]:
+    """The microphone's sound, for so long or until `ends` is set: samples of 16 bits, 16 kHz, in mono, as they come.
 
     Raises:
         InputUnreadable: The package is missing, or its library, or there is no microphone.
@@ -92,20 +121,18 @@ def record(seconds: float, cancel: CancelToken) -> bytes:
             _("The microphone cannot be used: the library PortAudio is missing."),
             hint=_("Install it: sudo apt install libportaudio2, or brew install portaudio."),
         ) from error
-    heard: list[bytes] = []
     left = round(seconds * _RATE_HZ)
     try:
         with sounddevice.RawInputStream(samplerate=_RATE_HZ, channels=1, dtype="int16") as microphone:
-            while left > 0 and not cancel.is_set:
+            while left > 0 and not ends.is_set:
                 samples, _has_gap = microphone.read(min(left, _HEARD_AT_ONCE))
-                heard.append(bytes(samples))
+                yield bytes(samples)
                 left -= _HEARD_AT_ONCE
     except sounddevice.PortAudioError as error:
         raise InputUnreadable(
             _("No microphone was found, or it does not record: {reason}.").format(reason=error),
             hint=_("Record it with another program, and attach the file."),
         ) from error
-    return _wav(b"".join(heard))
 
 
 def _wav(samples: bytes) -> bytes:
@@ -119,19 +146,26 @@ def _wav(samples: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _segments(samples: "NDArray[float32]", model: Any, cancel: CancelToken) -> Iterator[str]:
-    """Where somebody speaks: of silence Whisper makes words."""
+def _written(
+    samples: "NDArray[float32]", name: str, model: Any, cancel: CancelToken
+) -> Generator[WritingDown, None, str]:
+    """Only where somebody speaks: of silence Whisper makes words."""
     import numpy as np
     from faster_whisper.vad import collect_chunks, get_speech_timestamps
 
+    yield WritingDown(name, 0.0, 1.0)
     if not (spoken := get_speech_timestamps(samples)):
-        return
+        return ""
     pieces, _places = collect_chunks(samples, spoken)
-    segments, _info = model.transcribe(np.concatenate(pieces))
+    speech = np.concatenate(pieces)
+    segments, _info = model.transcribe(speech)
+    text = ""
     for segment in segments:
         if cancel.is_set:
             raise Interrupted(_("Stopped."))
-        yield segment.text
+        text += segment.text
+        yield WritingDown(name, segment.end, speech.size / _RATE_HZ)
+    return text
 
 
 def _samples(data: bytes, name: str) -> "NDArray[float32]":
@@ -198,8 +232,7 @@ def _model(folder: str) -> Any:
     """
     from faster_whisper import WhisperModel
 
-    missing = [file for file in _MODEL_FILES if not (Path(folder) / file).is_file()]
-    if missing:
+    if missing := _missing(folder):
         raise ModelNotFound(
             _("{folder} holds no model for faster-whisper: {file} is missing.").format(folder=folder, file=missing[0])
         )
@@ -213,42 +246,33 @@ def _model(folder: str) -> Any:
         ) from error
 
 
+def _missing(folder: str) -> list[str]:
+    """Files of a model that are not there."""
+    return [file for file in MODEL_FILES if not (Path(folder) / file).is_file()]
+
+
 def _folder(model: str) -> str:
-    """Where a model is, after fetching it where that is needed. Raises as `transcript`."""
+    """Where a model is. Raises as `writing_down`."""
     if Path(model).is_dir():
         return model
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from faster_whisper.utils import available_models, download_model
+    from faster_whisper.utils import _MODELS, download_model
 
-    try:
-        return str(download_model(model, local_files_only=True))
-    except ValueError as error:
+    repository = model if "/" in model else _MODELS.get(model)
+    if repository is None:
         raise ModelNotFound(
             _("There is no speech model named {name}.").format(name=model),
-            hint=_("Name a folder, a repository on the hub, or one of: {names}.").format(
-                names=", ".join(available_models())
-            ),
-        ) from error
-    except FileNotFoundError as error:
-        if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
-            raise ModelNotFound(
-                _("The speech model {name} is not on this machine.").format(name=model),
-                hint=_("hychat is offline (--offline or HF_HUB_OFFLINE), so nothing can be fetched."),
-            ) from error
-    return _fetched(model)
-
-
-def _fetched(model: str) -> str:
-    """By faster-whisper, through the hub's own client, which knows the mirror and the cache folder."""
-    import httpx2
-    from faster_whisper.utils import download_model
-
+            hint=_("Name a folder, a repository on the hub, or one of: {names}.").format(names=", ".join(_MODELS)),
+        )
     try:
-        return str(download_model(model))
-    except (OSError, httpx2.HTTPError) as error:  # FileNotFoundError is what the client says where nobody answers
-        kind = HubUnreachable if isinstance(error, FileNotFoundError) else DownloadError
-        reason = str(error.__cause__ or error).strip().partition("\n")[0]
-        raise kind(
-            _("The speech model {name} could not be fetched: {reason}").format(name=model, reason=reason),
-            hint=_("Check the network, HF_ENDPOINT and HF_TOKEN, or name a folder that has a model."),
+        folder = str(download_model(repository, local_files_only=True))
+    except FileNotFoundError as error:
+        raise SpeechModelMissing(model, repository) from error
+    except ValueError as error:
+        raise ModelNotFound(
+            _("{repository} is no name of a repository.").format(repository=repository),
+            hint=_("Names have the form owner/name."),
         ) from error
+    if _missing(folder):  # a download that was stopped
+        raise SpeechModelMissing(model, repository)
+    return folder

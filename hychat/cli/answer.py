@@ -1,18 +1,19 @@
 """One question, one answer: from what was typed and piped to a turn of chat."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hychat.attach.parts import is_speech, part_of_file
+from hychat.attach.parts import is_speech
+from hychat.cli.attached import attached
 from hychat.cli.details import loading, tell_answer, tell_tokens
 from hychat.cli.interrupt import cancelled_by_ctrl_c
 from hychat.cli.options import Consent
 from hychat.cli.output import Output, Verbosity
 from hychat.cli.reader import Wishes, read_turn
-from hychat.cli.stdin import attached_stdin, can_ask, read_stdin
+from hychat.cli.stdin import can_ask
 from hychat.cli.streams import OutputClosed
 from hychat.config.load import load
 from hychat.domain.cancel import CancelToken
@@ -72,7 +73,7 @@ def answer(asked: Asked, flags: Mapping[str, object], spawned: Spawned | None) -
         output = Output.of_process(asked.verbosity)
         _refuse_contradictions(asked)
         schema = _schema(asked.schema)
-        parts = _parts(asked.words or asked.prompt or "", asked.files)
+        parts = _parts(asked, output)
         for part in parts:
             if isinstance(part, FilePart) and is_speech(part):
                 output.note(_("{name} says: {text}").format(name=part.attachment.name, text=part.attachment.text))
@@ -140,15 +141,15 @@ def _schema(argument: str | None) -> str | None:
     return load_schema(argument)
 
 
-def _parts(words: str, files: Sequence[Path]) -> tuple[Part, ...]:
+def _parts(asked: Asked, output: Output) -> tuple[Part, ...]:
     """What is asked: files, piped data, then the words. Piped data without any words is the question itself.
 
     Raises:
         UsageError: There is nothing to ask.
-        InputUnreadable: A file or stdin cannot be read.
+        HychatError: As `attached`.
     """
-    data = [part for path in files if (part := attached_stdin() if str(path) == "-" else part_of_file(path))]
-    piped = read_stdin()  # nothing more, where `-f -` has read it
+    words = asked.words or asked.prompt or ""
+    data, piped = attached(asked.files, output, asked.consent)
     if words.strip():
         return (*data, *([piped] if piped else []), TextPart(words))
     if piped:

@@ -43,6 +43,7 @@ _Files = Annotated[
         "--file",
         help=_("Put a file before the question: text, PDF, DOCX, HTML; - is stdin; may be repeated."),
         metavar=_("FILE"),
+        parser=typed.file,
     ),
 ]
 _Attachments = Annotated[
@@ -52,6 +53,7 @@ _Attachments = Annotated[
         "--attach",
         help=_("Attach an image, a sound or a document; - is stdin; may be repeated."),
         metavar=_("FILE"),
+        parser=typed.file,
     ),
 ]
 _System = Annotated[
@@ -254,7 +256,15 @@ def ask(  # noqa: PLR0913 - one parameter an option
     if interactive or inline or (not (words or prompt or files or as_json or schema) and _are_terminals()):
         from hychat.cli.full_screen import Opening, open_chat
 
-        opening = Opening(words or prompt or "", files, goes_on, resume, is_inline=inline, shows_thinking=show_thinking)
+        opening = Opening(
+            words or prompt or "",
+            files,
+            goes_on,
+            resume,
+            is_inline=inline,
+            shows_thinking=show_thinking,
+            consent=options.Consent(yes, accept_licence),
+        )
         return open_chat(opening, flags, ctx.obj)
     from hychat.cli.answer import Asked, answer
 

@@ -43,7 +43,7 @@ class Group(TyperGroup):
         from hychat.cli.help import Section, page, sections_of
 
         sections = [Section(_("Commands"), self.rows()), *sections_of(self.get_params(ctx))]
-        usage = f"{ctx.command_path} {_('COMMAND')}"
+        usage = " ".join((ctx.command_path, _("COMMAND")))
         notes = [_("What a command takes: {command}").format(command=f"{usage} --help"), _for_any_command()]
         return page([f"{usage} ..."], self.help or "", sections, notes)
 

@@ -14,6 +14,7 @@ from hychat.messages import _
 from hychat.paths import config_file
 
 if TYPE_CHECKING:
+    from hychat.cli.options import Consent
     from hychat.config.schema import Config
     from hychat.domain.message import Conversation, Part
     from hychat.runtime import Runtime
@@ -34,6 +35,8 @@ class Opening(NamedTuple):
     """Whether a plain prompt is wanted."""
     shows_thinking: bool = False
     """Whether the plain prompt shows thoughts."""
+    consent: "Consent | None" = None
+    """What was agreed to on the command line."""
 
 
 def are_terminals() -> bool:
@@ -104,16 +107,17 @@ def _with_model(config: "Config") -> "Config":
 
 
 def _parts(opening: Opening) -> "tuple[Part, ...]":
-    """What is asked at once: files, piped data, then the words."""
+    """What the chat begins with: files, piped data, then the words."""
     if not opening.words and not opening.files and os.isatty(0):
         return ()
-    from hychat.attach.parts import part_of_file
-    from hychat.cli.stdin import read_stdin
+    from hychat.cli.attached import attached
+    from hychat.cli.options import Consent  # brings Typer
+    from hychat.cli.output import Output
     from hychat.domain.message import TextPart
 
-    piped = read_stdin()
-    data = [*(part_of_file(path) for path in opening.files), *([piped] if piped else [])]
-    return (*data, TextPart(opening.words)) if opening.words else tuple(data)
+    files, piped = attached(opening.files, Output.of_process(), opening.consent or Consent())
+    data = (*files, *([piped] if piped else []))
+    return (*data, TextPart(opening.words)) if opening.words else data
 
 
 def _take_terminal() -> None:

@@ -14,16 +14,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, assert_never
 
-from hychat.attach.parts import is_speech, part_of_file, picture_in_clipboard, spoken_words, tokens_told
+from hychat.attach.open import open_attachment
+from hychat.attach.parts import is_speech, picture_in_clipboard, spoken_words, tokens_told
 from hychat.cli import inline_text
+from hychat.cli.attached import fetch_speech_model, part_of, tell_writing
 from hychat.cli.details import tell_tokens
-from hychat.cli.interrupt import cancelled_by_ctrl_c
+from hychat.cli.interrupt import aside, cancelled_by_ctrl_c
 from hychat.cli.line_input import LineInput
+from hychat.cli.options import Consent
 from hychat.cli.output import Output
 from hychat.cli.reader import INTERRUPTED, Wishes, read_turn
+from hychat.domain.attachment import Listening, WritingDown
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
-from hychat.domain.errors import HychatError
+from hychat.domain.errors import HychatError, SpeechModelMissing
 from hychat.domain.event import Channel, TokenEvent, TurnEvent, TurnFailed, TurnFinished
 from hychat.domain.message import AttachedPart, Message, Part, TextPart
 from hychat.messages import _, choose_language, language
@@ -31,7 +35,7 @@ from hychat.tui import commands, effects
 from hychat.tui.clipboard import copy_with_tool
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Effect, StyledEvents, Tone
-from hychat.tui.mentions import file_choices, mentioned
+from hychat.tui.mentions import file_choices, in_words, mentioned
 
 Begin = Callable[[CancelToken], Iterator[TurnEvent]]
 """Starts a turn, with what stops it."""
@@ -65,9 +69,7 @@ class Repl:
         """Ask `first`, then whatever is typed; the exit code."""
         with self._ended_by_signals(), suppress(SystemExit):
             self._greet()
-            if first:
-                self._output.marked(_you(), f" {_words(first)}", sgr=_BOLD)
-                self._ask(tuple(first))
+            self._begin_with(first)
             while self._exit_code is None:
                 line = self._read()
                 if line is None:
@@ -77,6 +79,20 @@ class Repl:
         return self._exit_code or 0
 
     # Beginning and end
+
+    def _begin_with(self, first: Sequence[Part]) -> None:
+        """Ask it, where there are words to ask and none of them was only spoken; else have it go with the next question."""
+        spoken = [part.attachment.text for part in first if isinstance(part, AttachedPart) and is_speech(part)]
+        words = _words(first)
+        if words and not spoken:
+            self._output.marked(_you(), f" {words}", sgr=_BOLD)
+            self._ask(tuple(first))
+            return
+        for part in first:
+            if isinstance(part, AttachedPart) and not is_speech(part):
+                self._attach_part(part)
+        if draft := " ".join(filter(None, (*spoken, words))):
+            self._edit(draft)
 
     def _greet(self) -> None:
         try:
@@ -163,16 +179,26 @@ class Repl:
             if isinstance(typed, commands.Typed):
                 for effect in typed.command.run(self._desk, typed.argument):
                     self._do(effect)
-            else:
-                words = [TextPart(typed)] if typed.strip() else []
-                named = [part_of_file(path) for path in mentioned(typed)]
-                for part in named:
-                    tell_tokens(part.attachment, self._output)
-                self._ask((*self._files, *named, *words))
+            elif (parts := self._parts(typed)) is not None:
+                self._ask(parts)
         except HychatError as error:
             self._output.error(error)
         except KeyboardInterrupt:  # of a download, or of a question whether to fetch
             self._end_paragraph()
+
+    def _parts(self, words: str) -> tuple[Part, ...] | None:
+        """What was attached, the files that the words name, the words; None where speech among them is to be read first."""
+        named = {mention: self._opened(mention.path) for mention in mentioned(words, self._files)}
+        spoken = {mention: part.attachment.text for mention, part in named.items() if is_speech(part)}
+        if spoken:
+            self._edit(in_words(words, spoken))
+            return None
+        for part in named.values():
+            tell_tokens(part.attachment, self._output)
+        return (*self._files, *named.values(), *([TextPart(words)] if words.strip() else []))
+
+    def _opened(self, path: Path) -> AttachedPart:
+        return part_of(open_attachment(path), self._output, Consent())
 
     def _completions(self, line: str) -> list[str]:
         return [choice for choice, _about in commands.completions(line, self._desk) or file_choices(line)]
@@ -185,11 +211,17 @@ class Repl:
         self._files, changed, self._changed = [], self._changed, None
         if changed is not None:
             desk.stand_at(desk.conversation.before(changed))
-        before = desk.conversation.messages
-        self._turn(lambda cancel: desk.session.turn(parts, cancel))
-        if desk.conversation.messages == before:
+        with self._taken_back(parts, _words(parts)):
+            self._turn(lambda cancel: desk.session.turn(parts, cancel))
+
+    @contextmanager
+    def _taken_back(self, parts: Sequence[Part], line: str) -> Iterator[None]:
+        """Where nothing comes of it, have words and files again."""
+        before = self._desk.conversation.messages
+        yield
+        if self._desk.conversation.messages == before:
             self._files = [part for part in parts if isinstance(part, AttachedPart)]
-            self._line.draft(_words(parts))
+            self._line.draft(line)
 
     def _turn(self, begin: Begin) -> None:
         with self._stoppable() as cancel:
@@ -207,6 +239,12 @@ class Repl:
                     break
             for _event in events:  # what is not shown is kept all the same
                 pass
+
+    def _compare_new(self, words: str) -> None:
+        if (parts := self._parts(words)) is not None:
+            self._files = []
+            with self._taken_back(parts, f"/compare {words}"):
+                self._compare(parts)
 
     @contextmanager
     def _stoppable(self) -> Iterator[CancelToken]:
@@ -265,17 +303,18 @@ class Repl:
                 self._turn(lambda cancel: desk.session.go_on(cancel))  # noqa: PLW0108 - as above
             case effects.Compare(parts):
                 self._compare(parts)
+            case effects.CompareNew(words):
+                self._compare_new(words)
             case effects.Compact():
                 self._compact()
             case effects.AnswerNow():
                 self._say(_("No thought can be ended here; /think off lets the model answer at once."))
             case effects.Change(question):
-                self._changed = question
-                self._edit(question.text)
+                self._change(question)
             case effects.Draft(text):
                 self._edit(text)
             case effects.Attach(path):
-                self._attach(path)
+                self._attach_part(self._opened(path))
             case effects.AttachClipboard():
                 self._attach_clipboard()
             case effects.Voice():
@@ -299,6 +338,14 @@ class Repl:
                 self._exit_code = 0
             case _:
                 assert_never(effect)
+
+    def _change(self, question: Message) -> None:
+        """Have it in the line again, and what was attached to it."""
+        self._changed, self._files = question, []
+        for part in question.parts:
+            if isinstance(part, AttachedPart):
+                self._attach_part(part)
+        self._edit(question.text)
 
     def _say(self, text: str, tone: Tone = Tone.INFO) -> None:
         if tone is Tone.INFO:
@@ -334,9 +381,6 @@ class Repl:
         if not self._line.draft(text):
             self._say(text)
 
-    def _attach(self, path: Path) -> None:
-        self._attach_part(part_of_file(path))
-
     def _attach_clipboard(self) -> None:
         part = picture_in_clipboard()
         if part is None:
@@ -345,13 +389,31 @@ class Repl:
             self._attach_part(part)
 
     def _speak(self) -> None:
-        self._say(_("Listening, for a minute at most. Ctrl+C ends it."))
+        """Ctrl+C ends what is said; another one, what is made of it."""
+        while True:
+            try:
+                self._edit(self._heard())
+            except SpeechModelMissing as missing:
+                fetch_speech_model(missing, self._output, Consent())
+            else:
+                return
+
+    def _heard(self) -> str:
+        cancel = CancelToken()
         with cancelled_by_ctrl_c() as ends:
-            words = spoken_words(_LONGEST_SPEECH_SECONDS, ends)
-        self._edit(words)
+            for step in aside(spoken_words(_LONGEST_SPEECH_SECONDS, ends, cancel), cancel):
+                match step:
+                    case Listening():
+                        self._say(_("Listening, for a minute at most. Ctrl+C ends it."))
+                    case WritingDown():
+                        tell_writing(step, self._output)
+                    case words:
+                        self._output.end()
+                        return words
+        raise AssertionError("speech ends with its words")
 
     def _attach_part(self, part: AttachedPart) -> None:
-        if is_speech(part):
+        if is_speech(part) and self._changed is None:
             self._edit(part.attachment.text)
             return
         self._files.append(part)
@@ -377,7 +439,6 @@ class Repl:
     def _switch_model(self, name: str) -> None:
         """Talk to another model, fetched first where the user says yes to that."""
         from hychat.cli.first_run import model_at_hand
-        from hychat.cli.options import Consent
 
         self._desk.switch_model(model_at_hand(name, self._output, Consent()))
         self._say(_("From here on {model} answers.").format(model=self._desk.model_name))

@@ -144,7 +144,8 @@ def words(*, as_json: _Json = False) -> None:
         )
         return
     lines = [f"{category:12} {tier:8} {n:5}" for (category, tier), n in sorted(counts.items())]
-    output.text("\n".join([*lines, f"{_('all'):21} {sum(counts.values()):5}"]))
+    everything = _("all")
+    output.text("\n".join([*lines, f"{everything:21} {sum(counts.values()):5}"]))
     output.note(_("Your own phrases: {path}").format(path=user_words_file()))
 
 
@@ -241,7 +242,8 @@ def _table(found: "dict[str, Metrics]") -> Iterator[str]:
     for group, each in sorted(found.items()):
         figures = (each.recall, each.false_positive_rate, each.f1, each.auprc)
         cells = "".join(f"{_cell(figure):19}" for figure in figures).rstrip()
-        yield f"{group or _('all'):24} {each.unsafe + each.safe:6}  {cells}"
+        name = group or _("all")
+        yield f"{name:24} {each.unsafe + each.safe:6}  {cells}"
 
 
 def _cell(figure: "Figure | None") -> str:

@@ -4,9 +4,12 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final
 
-from hychat.attach.parts import part_of_stream
+from hychat.attach.parts import open_stream
 from hychat.attach.text import read_text, text_part, unreadable
-from hychat.domain.message import AttachedPart, FilePart
+from hychat.domain.attachment import Attachment
+from hychat.domain.errors import InputUnreadable
+from hychat.domain.message import FilePart
+from hychat.messages import _
 
 if TYPE_CHECKING:
     from hychat.cli.output import Output
@@ -39,20 +42,24 @@ def read_stdin() -> FilePart | None:
     return text_part(text, STDIN_NAME) if text.strip() else None
 
 
-def attached_stdin() -> AttachedPart | None:
-    """What is piped in, told by its content; None as `read_stdin`.
+def attached_stdin() -> Attachment:
+    """What is piped in, told by its content; for who asks for it by name.
 
     Raises:
-        InputUnreadable: It cannot be read, or is nothing that can be attached.
+        InputUnreadable: Nothing is, or nothing that can be attached.
     """
     if stdin_is_terminal():
-        return None
+        raise _nothing_piped()
     try:
-        return part_of_stream(0, STDIN_NAME)
+        return open_stream(0, STDIN_NAME)
     except OSError as error:
-        if error.errno == errno.EBADF:
-            return None
-        raise unreadable(STDIN_NAME, error) from error
+        raise _nothing_piped() if error.errno == errno.EBADF else unreadable(STDIN_NAME, error) from error
+
+
+def _nothing_piped() -> InputUnreadable:
+    return InputUnreadable(
+        _("Nothing is piped in, so there is no stdin to attach."), hint=_("As in: cat photo.jpg | hychat -a -")
+    )
 
 
 def can_ask(output: "Output") -> bool:

@@ -2,8 +2,22 @@
 
 import os
 import re
+from pathlib import Path
 
 from hychat.config.schema import KEYS, Choice, Truth
+from hychat.domain.errors import UsageError
+from hychat.messages import _
+
+
+def file(argument: str) -> Path:
+    """The name of a file.
+
+    Raises:
+        UsageError: It is empty, as where a shell's variable is not set.
+    """
+    if not argument:
+        raise UsageError(_("An empty name is no file's."))
+    return Path(argument)
 
 
 def model_names(incomplete: str) -> list[tuple[str, str]]:

@@ -47,6 +47,21 @@ class Attachment:
         return None if self.kind is AttachmentKind.IMAGE else _estimated_tokens(self.text)
 
 
+@dataclass(frozen=True, slots=True)
+class WritingDown:
+    """So much of a recording is written down."""
+
+    name: str
+    done_seconds: float
+    total_seconds: float
+    """Of speech: where nobody speaks, there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The microphone takes up what is said from now on."""
+
+
 def _estimated_tokens(text: str) -> int:
     """About how many tokens a text takes: one for some 4 characters of English, or 1.5 of Chinese.
 

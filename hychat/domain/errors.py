@@ -7,7 +7,8 @@
     │   ├── SchemaError                 a JSON schema or grammar that cannot be used
     │   └── ConversationNotFound        no chat with that id
     ├── ModelNotFound               3   no such model, or it is not on this machine
-    │   └── CannotSee                   a picture for a model that cannot see, and nothing that can
+    │   ├── CannotSee                   a picture for a model that cannot see, and nothing that can
+    │   └── SpeechModelMissing          speech, and the model that writes it down is not on this machine
     ├── DownloadError               3   a model could not be fetched
     │   ├── HubUnreachable              no connection, or offline on purpose
     │   ├── HubRefused                  no such repository or file, or no right to it
@@ -80,6 +81,18 @@ class ModelNotFound(HychatError):
 
 class CannotSee(ModelNotFound):
     """The model cannot see, and nothing on this machine can look in its place."""
+
+
+class SpeechModelMissing(ModelNotFound):
+    """The model that writes speech down is not on this machine; it is on the hub."""
+
+    def __init__(self, name: str, repository: str) -> None:
+        super().__init__(
+            _("The speech model {name} is not on this machine.").format(name=name),
+            hint=_("Attach speech in a terminal, where you are asked whether to fetch it, or with --yes."),
+        )
+        self.name = name
+        self.repository = repository
 
 
 class DownloadError(HychatError):

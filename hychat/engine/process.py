@@ -312,7 +312,7 @@ class EngineProcess:
             _("llama.cpp crashed ({reason}) while it loaded {path}.").format(
                 reason=child.end_reason(), path=", ".join(filter(None, (self._options.path, self._options.projector)))
             ),
-            hint=f"{_('The file is most likely damaged: fetch it again.')}\n{child.log_tail()}".rstrip(),
+            hint="\n".join(filter(None, (_("The file is most likely damaged: fetch it again."), child.log_tail()))),
         )
 
     def count(self, prompts: Sequence[Prompt], cancel: CancelToken) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from textual.worker import WorkerError, WorkerFailed
 
 from hychat.domain.errors import HychatError
 from hychat.domain.message import Part
-from hychat.messages import choose_language, language, language_of_locale
+from hychat.messages import _, choose_language, language, language_of_locale
 from hychat.tui import effects
 from hychat.tui.commands import COMMANDS
 from hychat.tui.desk import Desk
@@ -159,6 +159,16 @@ class HychatApp(App[int]):
     def on_models_screen_agreed(self, event: "ModelsScreen.Agreed") -> None:
         """Fetch behind whatever the user does."""
         self.run_worker(self.fetching.run(event.fetch), group="fetch", exclusive=True)
+
+    @on(ChatScreen.Agreed)
+    def _fetch_for_chat(self, event: ChatScreen.Agreed) -> None:
+        """As above; the chat does not know what is being fetched already."""
+        running = self.fetching.now
+        if running is None:
+            self.run_worker(self.fetching.run(event.fetch), group="fetch", exclusive=True)
+        elif isinstance(self.screen, ChatScreen):
+            busy = _("One download at a time: wait for {title}, or stop it.")
+            self.screen.tell(busy.format(title=running.title))
 
     def _fetch_viewers(self) -> list[FetchViewer]:
         from hychat.tui.screens.models import ModelsScreen

@@ -10,14 +10,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from hychat.attach.open import typed_path
 from hychat.domain.choices import SafetyLevel, Style
 from hychat.domain.errors import UsageError
 from hychat.domain.generation import TEMPERATURE_RANGE
-from hychat.domain.message import BEGINNING, Role, TextPart, new_id, now
+from hychat.domain.message import BEGINNING, Role, new_id, now
 from hychat.messages import LANGUAGES, _, listed, ngettext
 from hychat.tui import effects as do
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Effect, Place
+from hychat.tui.mentions import path_choices
 
 _T = TypeVar("_T")
 _NO_STYLE: Final = "none"
@@ -54,6 +56,10 @@ class Command:
     """What may follow the word, as the help shows it."""
     choices: Callable[[Desk], Iterable[str]] = lambda _desk: ()
     """What the argument may be, for completion."""
+    about: Callable[[str], str] = lambda _choice: ""
+    """What is said beside one of these."""
+    takes_path: bool = False
+    """Whether the argument is the path of a file that goes with the next question."""
     needs_idle: bool = False
     """Whether it has to wait until the answer is written."""
 
@@ -132,17 +138,17 @@ def _export(desk: Desk, argument: str) -> Iterator[Effect]:
 def _file(_desk: Desk, argument: str) -> Iterator[Effect]:
     if not argument:
         raise UsageError(_("Name the file: /file PATH"))
-    yield do.Attach(Path(argument).expanduser())
+    yield do.Attach(typed_path(argument))
 
 
 def _image(_desk: Desk, argument: str) -> Iterator[Effect]:
     """Without a path, what is in the clipboard."""
-    yield do.Attach(Path(argument).expanduser()) if argument else do.AttachClipboard()
+    yield do.Attach(typed_path(argument)) if argument else do.AttachClipboard()
 
 
 def _voice(_desk: Desk, argument: str) -> Iterator[Effect]:
     """Without a path, from the microphone."""
-    yield do.Attach(Path(argument).expanduser()) if argument else do.Voice()
+    yield do.Attach(typed_path(argument)) if argument else do.Voice()
 
 
 _OCR_TASKS: Final = {
@@ -153,6 +159,15 @@ _OCR_TASKS: Final = {
     "fields": "Extract these fields from the image and return them as JSON: ",
 }
 """What HunyuanOCR was trained to be asked, after its README (github.com/Tencent-Hunyuan/HunyuanOCR)."""
+
+
+def _about_ocr_task(name: str) -> str:
+    return {
+        "text": _("the text alone"),
+        "where": _("each text with the place where it stands"),
+        "document": _("a whole page as Markdown, with its tables and formulas"),
+        "fields": _("some fields as JSON; write their names at the end"),
+    }.get(name, "")
 
 
 def _ocr(_desk: Desk, argument: str) -> Iterator[Effect]:
@@ -188,7 +203,7 @@ def _now(_desk: Desk, _argument: str) -> Iterator[Effect]:
 
 
 def _compare(desk: Desk, argument: str) -> Iterator[Effect]:
-    yield do.Compare((TextPart(argument),) if argument else desk.last(Role.USER).parts)
+    yield do.CompareNew(argument) if argument else do.Compare(desk.last(Role.USER).parts)
 
 
 def _compact(desk: Desk, _argument: str) -> Iterator[Effect]:
@@ -412,13 +427,13 @@ _ALL: Final = (
     Command("export", Group.CHAT, lambda: _("Write this chat to a file: .md, .json or .html"), _export,
             aliases=("save",), argument="[FILE]"),
     Command("file", Group.CHAT, lambda: _("Put a file before the next question"), _file, aliases=("read",),
-            argument="PATH"),
+            argument="PATH", takes_path=True),
     Command("image", Group.CHAT, lambda: _("Put an image before it; without a path, the one in the clipboard"), _image,
-            aliases=("attach",), argument="[PATH]"),
+            aliases=("attach",), argument="[PATH]", takes_path=True),
     Command("voice", Group.CHAT, lambda: _("Speak, or write a recording down; the words can be changed before they are sent"),
-            _voice, argument="[PATH]"),
+            _voice, argument="[PATH]", takes_path=True),
     Command("ocr", Group.CHAT, lambda: _("Ask what HunyuanOCR knows to do with an image"), _ocr, argument="[TASK]",
-            choices=lambda _desk: _OCR_TASKS),
+            choices=lambda _desk: _OCR_TASKS, about=_about_ocr_task),
     Command("clear", Group.CHAT, lambda: _("Forget what was said; the chat stays in the history"), _clear,
             needs_idle=True),
     Command("regen", Group.ANSWER, lambda: _("Answer the last question again"), _again, key="f5",
@@ -531,9 +546,21 @@ def completions(text: str, desk: Desk) -> list[tuple[str, str]]:
         found.sort(key=lambda command: not command.name.startswith(word.lower()))  # by their own names first
         return [(f"/{command.name}", command.label()) for command in found]
     command = _WORDS.get(word.lower())
+    if command is None:
+        return []
+    if command.takes_path:
+        typed = argument.lstrip(" \"'").replace("\\ ", " ")
+        return [(f"/{word} {path}", "") for path in path_choices(typed) if path != typed]
     given = argument.strip().lower()
-    choices = command.choices(desk) if command else ()
-    return [(f"/{word} {choice}", "") for choice in choices if choice.startswith(given) and choice != given]
+    choices = (choice for choice in command.choices(desk) if choice.startswith(given) and choice != given)
+    return [(f"/{word} {choice}", command.about(choice)) for choice in choices]
+
+
+def wants_path(text: str) -> bool:
+    """Whether this is a command whose path is still to come."""
+    word = text.strip().replace("／", "/", 1)
+    command = _WORDS.get(word[1:].lower())
+    return word.startswith("/") and command is not None and command.takes_path
 
 
 def _begins(command: Command, word: str) -> bool:

@@ -56,9 +56,16 @@ class GoOn:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Answer this question, or the last one, in every style."""
+    """Answer a question that was asked before in every style."""
 
     parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareNew:
+    """Answer a new question so, with what was attached to go with the next one."""
+
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +165,7 @@ Effect = (
     | Again
     | GoOn
     | Compare
+    | CompareNew
     | Compact
     | AnswerNow
     | Change

@@ -65,14 +65,17 @@ class Fetch:
 
     def events(self) -> Iterator[PullEvent]:
         """For a thread. Raises as `pull_model`."""
-        from hychat.catalogue.cache import hub_cache_folder
-        from hychat.catalogue.pulling import pull_model
-
         with suppress(Interrupted):
-            for event in pull_model(self.model, hub_cache_folder(), self._endpoint, is_agreed=True, wait=self._wait):
+            for event in self._pulled():
                 if self._cancel.is_set:
                     return
                 yield event
+
+    def _pulled(self) -> Iterator[PullEvent]:
+        from hychat.catalogue.cache import hub_cache_folder
+        from hychat.catalogue.pulling import pull_model
+
+        return pull_model(self.model, hub_cache_folder(), self._endpoint, is_agreed=True, wait=self._wait)
 
     def _wait(self, seconds: float) -> None:
         """Between two tries.
@@ -139,6 +142,16 @@ class Fetch:
     def figures(self) -> str:
         """Bytes, speed and time left; empty before anything is known."""
         return self._pace.figures() if self._pace.total_bytes else ""
+
+
+class SpeechFetch(Fetch):
+    """The model that writes speech down: nobody talks to it."""
+
+    def _pulled(self) -> Iterator[PullEvent]:
+        from hychat.catalogue.cache import hub_cache_folder
+        from hychat.catalogue.speech import pull_speech_model
+
+        return pull_speech_model(self.model, hub_cache_folder(), self._endpoint, wait=self._wait)
 
 
 class FetchViewer(Protocol):

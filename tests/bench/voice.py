@@ -2,20 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from time import perf_counter
 from typing import Final
 
 from hychat.attach.voice import transcript
 from tests.bench.ocr import distance
 from tests.bench.row import Row, at_most
+from tests.speech import STORY, TOLD
 
-SPEECH: Final = Path(__file__).parents[1] / "data" / "speech.wav"
-"""Spoken by espeak-ng, 16 kHz."""
-SAID: Final = "The keeper walked along the shore every morning. He carried bread and a letter from his brother."
-_SECONDS: Final = (SPEECH.stat().st_size - 44) / 32_000
 _ERRORS: Final = Row(
-    "voice-errors", "words wrong of espeak-ng's speech, by Whisper's tiny.en, over 10 %", "%", at_most(1)
+    "voice-errors", "words wrong of 140 that espeak-ng speaks, by Whisper's tiny.en, over 10 %", "%", at_most(1)
 )
 _TIME: Final = Row("voice-time", "writing it down over how long it is to hear", "s", at_most(1))
 
@@ -29,15 +25,23 @@ def tiny_model() -> str:
 
 def rows(rounds: int) -> Iterator[Row]:
     """In this process; the model is loaded before."""
-    sound, model = SPEECH.read_bytes(), tiny_model()
-    written = transcript(sound, SPEECH.name, model)
-    yield _ERRORS.measured([(100 * word_error_rate(SAID, written), 10.0)])
+    sound, model = STORY.read_bytes(), tiny_model()
+    written = transcript(sound, STORY.name, model)
+    yield _ERRORS.measured([(100 * word_error_rate(TOLD, written), 10.0)])
     taken: list[float] = []
     for _round in range(rounds):
         started = perf_counter()
-        transcript(sound, SPEECH.name, model)
+        transcript(sound, STORY.name, model)
         taken.append(perf_counter() - started)
-    yield _TIME.measured([(seconds, _SECONDS) for seconds in taken])
+    yield _TIME.measured([(seconds, _seconds()) for seconds in taken])
+
+
+def _seconds() -> float:
+    """How long the recording is."""
+    import av
+
+    with av.open(str(STORY)) as file:
+        return float(file.duration or 0) / float(av.time_base)
 
 
 def word_error_rate(wanted: str, written: str) -> float:

@@ -1,19 +1,13 @@
 """The chat: what the user types, clicks and presses, and what comes of it."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 from typing import ClassVar, Final, assert_never
 
 from textual import on, work
-from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.message import Message as TextualMessage
 
-from hychat.attach.parts import is_speech, part_of_file, picture_in_clipboard, spoken_words
-from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import HychatError
 from hychat.domain.message import AttachedPart, Message, Part, Role
 from hychat.messages import _
@@ -22,22 +16,19 @@ from hychat.tui.commands import COMMANDS, Command
 from hychat.tui.desk import Desk
 from hychat.tui.effects import Effect
 from hychat.tui.entries import Answer, Question
-from hychat.tui.fetching import Fetch, State
-from hychat.tui.mentions import file_choices, mentioned
-from hychat.tui.screens.conversation import ConversationScreen
+from hychat.tui.fetching import Fetch, SpeechFetch, State
+from hychat.tui.mentions import file_choices
+from hychat.tui.screens.attaching import AttachingScreen
 from hychat.tui.widgets.completion import Completion
-from hychat.tui.widgets.previews import Previews
 from hychat.tui.widgets.prompt import Prompt
-from hychat.tui.widgets.staged import Staged
 from hychat.tui.widgets.status import StatusLine
 from hychat.tui.widgets.transcript import Transcript
 
-_LONGEST_SPEECH_SECONDS: Final = 60.0
 _QUIT_SECONDS: Final = 1.5
 """How long a second Ctrl+C is waited for."""
 
 
-class ChatScreen(ConversationScreen):
+class ChatScreen(AttachingScreen):
     """One conversation, in the user's hands."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -65,20 +56,21 @@ class ChatScreen(ConversationScreen):
         super().__init__(desk, first)
         self._changed: Message | None = None
         """The earlier question that is being changed."""
+        self._set_aside: tuple[AttachedPart, ...] = ()
+        """What was attached before it."""
         self._is_quitting = False
-        self._listening: CancelToken | None = None
-        """Ends what the microphone takes up."""
 
     # Sending
 
     @on(Prompt.Sent)
     def _take_prompt(self, event: Prompt.Sent) -> None:
         """A command is done; anything else is asked, now or when the answer before it is written."""
-        if not event.text.strip() and not self.staged.has_files:
+        if not event.text.strip() and not self.staged.has_files and not self.is_opening:
             return
         try:
             typed = commands.read(event.text)
-            files = [] if isinstance(typed, commands.Typed) else [part_of_file(path) for path in mentioned(typed)]
+            if isinstance(typed, str):
+                self.send(typed, event.text, self._ask_here)
         except HychatError as error:
             if not self._take_completion():
                 self.prompt.put_back(event.text)
@@ -87,111 +79,41 @@ class ChatScreen(ConversationScreen):
         self.prompt.remember(event.text)
         if isinstance(typed, commands.Typed):
             self.give(typed.command, typed.argument)
-            return
+
+    def _ask_here(self, parts: tuple[Part, ...]) -> None:
+        """Ask at the end of the chat, or in the place of the question that is being changed."""
         if self._changed is not None and not self.desk.is_busy:
             self.desk.stand_at(self.desk.conversation.before(self._changed))
             self.show_chat()
         self._stop_changing()
-        self.ask(self.staged.parts(files, typed))
+        self.ask(parts)
 
-    # Attaching: an image may take a second, and a clipboard as long as it likes
+    def _compare_new(self, words: str) -> None:
+        typed = f"/compare {words}"
 
-    @work(thread=True, group="attach")
-    def _attach_files(self, paths: Sequence[Path]) -> None:
-        for path in paths:
-            try:
-                part = part_of_file(path)
-            except HychatError as error:
-                self.app.call_from_thread(self.tell_error, error)
+        def ask(parts: tuple[Part, ...]) -> None:
+            if self.desk.is_busy:  # another question was sent while a file was opened
+                self.staged.attach(*(part for part in parts if isinstance(part, AttachedPart)))
+                self.prompt.put_back(typed)
+                self._say_busy()
             else:
-                self.app.call_from_thread(self._take_part, part)
+                self.compare(parts)
 
-    def _take_part(self, part: AttachedPart) -> None:
-        """Speech becomes words in the prompt, to be read before they are sent."""
-        if is_speech(part):
-            self._take_words(part.attachment.text)
-        else:
-            self.staged.attach(part)
-
-    def _take_words(self, words: str) -> None:
-        self.prompt.set_text(" ".join(filter(None, (self.prompt.text, words))))
-        self.prompt.focus()
-
-    def _speak(self) -> None:
-        """Begin to listen, or end it."""
-        if self._listening is not None:
-            self._listening.set()
-            return
-        self._listening = CancelToken()
-        self.tell(_("Listening, for a minute at most. /voice or Esc ends it."))
-        self._listen(self._listening)
-
-    @work(thread=True, group="attach")
-    def _listen(self, ends: CancelToken) -> None:
         try:
-            words = spoken_words(_LONGEST_SPEECH_SECONDS, ends)
-        except HychatError as error:
-            self.app.call_from_thread(self.tell_error, error)
-        else:
-            self.app.call_from_thread(self._take_words, words)
-        finally:
-            self._listening = None
-
-    @work(thread=True, group="attach")
-    def _attach_clipboard(self, *, is_asked_for: bool) -> None:
-        """The picture in the clipboard; a key that was meant to paste text does so where there is none."""
-        try:
-            part = picture_in_clipboard()
-        except HychatError as error:
-            if is_asked_for:
-                self.app.call_from_thread(self.tell_error, error)
-                return
-            part = None
-        if part is not None:
-            self.app.call_from_thread(self.staged.attach, part)
-        elif is_asked_for:
-            self.app.call_from_thread(self.tell, _("There is no picture in the clipboard."))
-        else:
-            self.app.call_from_thread(self.prompt.action_paste)
-
-    @on(Prompt.PastedFiles)
-    def _attach_dropped(self, event: Prompt.PastedFiles) -> None:
-        self._attach_files(event.paths)
-
-    @on(Prompt.WantsPicture)
-    def _paste_picture(self) -> None:
-        self._attach_clipboard(is_asked_for=False)
-
-    @on(Prompt.Emptied)
-    def _drop_last(self) -> None:
-        self.staged.drop_last()
-
-    @on(Staged.Changed)
-    async def _show_previews(self) -> None:
-        pictures = self.staged.pictures
-        if pictures:
-            self._bring_previews()
-        await self.query_one(Previews).show(pictures)
-
-    def _bring_previews(self) -> None:
-        """The library asks the terminal what it can when it is imported; Textual must not read the answer."""
-        if "textual_image.widget" not in sys.modules:
-            try:
-                with self.app.suspend():
-                    import_module("textual_image.widget")
-            except SuspendNotSupported:  # in a browser, and in tests
-                import_module("textual_image.widget")
-
-    @on(Prompt.PastedMuch)
-    def _attach_paste(self, event: Prompt.PastedMuch) -> None:
-        self.staged.attach_paste(event.text)
+            self.send(words, typed, ask)
+        except HychatError:
+            self.prompt.put_back(typed)
+            raise
 
     # Changing an earlier question
 
     def change(self, question: Message) -> None:
-        """Put an earlier question into the prompt; nothing is lost before it is sent."""
+        """Put an earlier question into the prompt, with what was attached to it; nothing is lost before it is sent."""
+        if self._changed is None:
+            self._set_aside = self.staged.files
         self._changed = question
         self.staged.tell_changing(is_changing=True)
+        self.staged.set_files([part for part in question.parts if isinstance(part, AttachedPart)])
         self.prompt.set_text(question.text)
         self._show_message(question.id)
 
@@ -207,12 +129,17 @@ class ChatScreen(ConversationScreen):
 
     def _leave_changing(self) -> None:
         self.prompt.set_text("")
+        self.staged.drop_files()
         self._stop_changing()
         self.transcript.follow()
 
     def _stop_changing(self) -> None:
+        """What was attached before it comes back."""
         self._changed = None
         self.staged.tell_changing(is_changing=False)
+        if self._set_aside:
+            self.staged.attach(*self._set_aside)
+            self._set_aside = ()
 
     # Commands
 
@@ -227,13 +154,16 @@ class ChatScreen(ConversationScreen):
     def give(self, command: Command, argument: str = "") -> None:
         """Do a command."""
         if command.needs_idle and self.desk.is_busy:
-            self.notify(_("Stop the answer first (Esc), or wait for its end."), markup=False)
+            self._say_busy()
             return
         try:
             for effect in command.run(self.desk, argument):
                 self._do(effect)
         except HychatError as error:
             self.tell_error(error)
+
+    def _say_busy(self) -> None:
+        self.notify(_("Stop the answer first (Esc), or wait for its end."), markup=False)
 
     def _do(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one line an effect
         match effect:
@@ -247,6 +177,8 @@ class ChatScreen(ConversationScreen):
                 self._go_on()
             case effects.Compare(parts):
                 self.compare(parts)
+            case effects.CompareNew(words):
+                self._compare_new(words)
             case effects.Compact():
                 self._run_turn(lambda cancel, _hurry: self.desk.compact(cancel))
             case effects.AnswerNow():
@@ -257,11 +189,11 @@ class ChatScreen(ConversationScreen):
             case effects.Draft(text):
                 self.prompt.set_text(text)
             case effects.Attach(path):
-                self._attach_files([path])
+                self.attach_files([path])
             case effects.AttachClipboard():
-                self._attach_clipboard(is_asked_for=True)
+                self.attach_clipboard(is_asked_for=True)
             case effects.Voice():
-                self._speak()
+                self.speak()
             case effects.Copy(text):
                 self.app.copy_to_clipboard(text)
                 self.notify(_("Copied."), markup=False)
@@ -309,11 +241,15 @@ class ChatScreen(ConversationScreen):
         """As `FetchViewer`."""
         text = _("fetching {percent}").format(percent=fetch.percent) if fetch.is_running else ""
         self.query_one(StatusLine).show("fetch", text)
+        if isinstance(fetch, SpeechFetch) and not fetch.is_running:
+            self.end_speech_fetch(fetch)
 
     def end_fetch(self, fetch: Fetch) -> None:
         """As `FetchViewer`; a chat that has no model takes this one."""
         if fetch.error is not None:
             self.tell_error(fetch.error)
+        elif isinstance(fetch, SpeechFetch):
+            return
         elif fetch.state is State.DONE and not self.desk.has_model:
             self.give(COMMANDS["model"], fetch.name)
         elif fetch.state is State.DONE:
@@ -326,8 +262,10 @@ class ChatScreen(ConversationScreen):
         """Close what is open, else stop the answer; what was written stays."""
         if self.query_one(Completion).display:
             self.query_one(Completion).close()
-        elif self._listening is not None:
-            self._listening.set()
+        elif self.is_listening:
+            self.stop_listening()
+        elif self.is_opening:
+            self.stop_opening()
         elif self._cancel is not None:
             self._cancel.set()
         elif self._changed is not None:

@@ -15,11 +15,12 @@ from textual.message import Message as TextualMessage
 from textual.screen import Screen
 from textual.widgets import Static
 
+from hychat.attach.parts import is_speech
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.errors import HychatError, ModelNotFound
 from hychat.domain.event import LoadProgress, TurnEvent
-from hychat.domain.message import Message, Part, Role
+from hychat.domain.message import AttachedPart, Message, Part, Role, TextPart
 from hychat.messages import _
 from hychat.safety.telling import level_name
 from hychat.tui.column import Entry
@@ -48,7 +49,7 @@ class ConversationScreen(Screen[None]):
     AUTO_FOCUS = "#prompt"
 
     def __init__(self, desk: Desk, first: Sequence[Part] = ()) -> None:
-        """`first` is sent at once."""
+        """`first` is sent at once, where it has words; else it goes with the next question."""
         super().__init__()
         self.desk = desk
         self._first = tuple(first)
@@ -71,6 +72,9 @@ class ConversationScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show what is there, and load the model behind it."""
         self.show_chat()
+        if not _can_be_asked(self._first):
+            parts, self._first = self._first, ()
+            self._take_back(tuple(map(_read_first, parts)))
         self.call_after_refresh(self._begin, is_start=True)
 
     # Parts
@@ -294,6 +298,17 @@ class ConversationScreen(Screen[None]):
         words = self.staged.take_back(asked)
         if words:
             self.prompt.put_back(words)
+
+
+def _can_be_asked(parts: Sequence[Part]) -> bool:
+    """Whether there are words, and no speech among them that nobody has read yet."""
+    has_words = any(isinstance(part, TextPart) for part in parts)
+    return has_words and not any(isinstance(part, AttachedPart) and is_speech(part) for part in parts)
+
+
+def _read_first(part: Part) -> Part:
+    """Speech as words, to be read before they are sent."""
+    return TextPart(f"{part.attachment.text} ") if isinstance(part, AttachedPart) and is_speech(part) else part
 
 
 def entry_of(message: Message, place: tuple[int, int]) -> Entry:

@@ -24,7 +24,7 @@ from hychat.domain.model import Licence
 from hychat.messages import _
 from hychat.paths import config_file
 from hychat.tui.desk import Desk
-from hychat.tui.fetching import Fetch, Fetching, State
+from hychat.tui.fetching import Fetch, Fetching, SpeechFetch, State
 from hychat.tui.model_list import Situation, installable, model_items, size_of
 from hychat.tui.screens.licence import LicenceScreen
 from hychat.tui.screens.panel import Panel
@@ -209,6 +209,8 @@ class ModelsScreen(Panel[str]):
     def end_fetch(self, fetch: Fetch) -> None:
         """As `FetchViewer`; who begins here goes on to the chat with it."""
         match fetch.state:
+            case State.DONE if isinstance(fetch, SpeechFetch):
+                self.say(_("{title} is here.").format(title=fetch.title))
             case State.DONE if self._missing and self.is_current:
                 self._take(fetch.name)
             case State.DONE:
