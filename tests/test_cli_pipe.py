@@ -299,6 +299,7 @@ def test_json_has_the_answer_and_what_it_was_made_with() -> None:
         "usage",
         "timings",
         "adapters",
+        "pictures",
         "safety",
     }
     assert answer["answer"].startswith("a b c")
