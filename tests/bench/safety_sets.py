@@ -1,8 +1,8 @@
 """`python -m tests.bench.safety_sets FOLDER`: how right and how fast the filter is on labelled sets, in Markdown.
 
 FOLDER holds `*.jsonl.gz` with text, label, kind and perhaps prompt. `alt-profanity-check` and `better-profanity` are compared
-where they are installed. The published figures are F1 of prompts in percent, from the Qwen3Guard technical report (2025), tables
-2 to 4.
+where they are installed. The published figures are per cent, from the Qwen3Guard technical report (2025), tables 2 to 4, and the
+model card of Llama Guard 3 1B.
 """
 
 import gzip
@@ -22,13 +22,15 @@ from hychat.safety.metrics import Judged, Metrics, metrics_of
 
 _NOWHERE: Final = Path("/no/such/words.yaml")
 _PUBLISHED: Final = """
-Published F1 of prompts (Qwen3Guard technical report, 2025), on larger forms of the sets:
+Published F1, of prompts but for the last column; SimpleSafetyTests and OpenAI-Mod are larger there. XSTest: from the model card
+of Llama Guard 3 1B, with the share of harmless prompts that were flagged:
 
-| | SimpleSafetyTests | HarmBench | Aegis | OpenAI-Mod | ToxicChat |
-|---|---|---|---|---|---|
-| OpenAI moderation endpoint | 63.0 | 9.6 | 31.9 | 79.0 | 25.4 |
-| Llama Guard 3 8B | 99.5 | 99.0 | 71.5 | 79.5 | 53.8 |
-| Qwen3Guard-Gen 0.6B strict / loose | 99.0 / 95.8 | 98.7 / 96.1 | 90.8 / 76.9 | 66.5 / 77.6 | 65.1 / 77.7 |
+| | XSTest | SimpleSafetyTests | HarmBench | Aegis | OpenAI-Mod | ToxicChat | XSTest answers |
+|---|---|---|---|---|---|---|---|
+| OpenAI moderation endpoint | - | 63.0 | 9.6 | 31.9 | 79.0 | 25.4 | - |
+| Llama Guard 3 8B | 88.4 (4.4) | 99.5 | 99.0 | 71.5 | 79.5 | 53.8 | 89.8 |
+| Llama Guard 3 1B | 82.1 (6.8) | - | - | - | - | - | - |
+| Qwen3Guard-Gen 0.6B strict / loose | - | 99.0 / 95.8 | 98.7 / 96.1 | 90.8 / 76.9 | 66.5 / 77.6 | 65.1 / 77.7 | 89.7 / - |
 """
 
 Row = dict[str, Any]
