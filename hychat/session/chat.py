@@ -380,7 +380,8 @@ class ChatSession:
         receipt = Receipt(writing.model.name, writing.settings, done.usage)
         answer = writing.draft.written(done.stop, receipt)
         yield from self._keep(answer, writing.draft.tip)
-        if writing.draft.tip is None:  # one of several leaves that to the next turn
+        is_one_of_several = writing.draft.tip is not None  # which leave that to the next turn
+        if not (is_one_of_several or writing.draft.hides_text):
             self._keep_state(done.usage)
         yield TurnFinished(answer, done.usage)
 
