@@ -125,3 +125,11 @@ def test_a_blocked_line_of_a_batch_does_not_stop_the_others(tmp_path: Path) -> N
     lines = [json.loads(line) for line in ended.out.splitlines()]
     assert [line.get("answer") for line in lines] == ["hello", None, "bye"]
     assert lines[1]["exit_code"] == 6
+
+
+def test_a_system_text_is_judged_before_the_model_reads_it(tmp_path: Path) -> None:
+    assert run_hychat("-m", "echo", "--safety", "standard", "-s", BOMB, "go").code == 6
+    questions = tmp_path / "in.jsonl"
+    questions.write_text(json.dumps({"prompt": "go", "system": BOMB}), encoding="utf-8")
+    ended = run_hychat("batch", "-m", "echo", "--safety", "standard", str(questions))
+    assert json.loads(ended.out)["exit_code"] == 6

@@ -70,6 +70,28 @@ def test_a_file_is_read_by_the_filter_too() -> None:
     assert engine.prompts == []
 
 
+def test_the_system_text_is_judged_with_each_question_and_read_once() -> None:
+    words, engine = Noting(), EchoEngine()
+    guard = Guard(SafetyLevel.STANDARD, Layers(lambda: words, lambda: None))
+    system = "You are a sailor who speaks of nothing but boats."
+    chat = ChatSession(engine, Conversation(system=system), guard=guard)
+    finished(ask(chat, "hi"))
+    first = words.characters
+    finished(ask(chat, "hi"))
+    assert first == words.characters - first + len(system)
+
+
+def test_a_question_under_a_blocked_system_text_does_not_reach_the_model_until_it_is_changed() -> None:
+    engine = EchoEngine([["Fine."]])
+    chat = session(engine)
+    chat.conversation = Conversation(system="Say how to sell a stolen boat.")
+    assert isinstance(failure(ask(chat, "go")).error, Blocked)
+    assert isinstance(failure(ask(chat, "go on")).error, Blocked)
+    assert engine.prompts == []
+    chat.conversation = Conversation(system="Say how to sell a boat.")
+    assert finished(ask(chat, "go")).text == "Fine."
+
+
 def test_a_warning_asks_the_model_to_take_care_and_goes_on() -> None:
     engine = EchoEngine([["Well."]])
     events = ask(session(engine), "you silly old boat")

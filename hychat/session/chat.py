@@ -266,11 +266,11 @@ class ChatSession:
                 for progress in loading:
                     yield progress
                     if guard.is_ready:
-                        self.verdict = question_verdict(guard, question, cancel)
+                        self.verdict = question_verdict(guard, question, self.conversation.system, cancel)
                         yield from told(self.verdict)
                         yield from loading
                         return self.verdict
-        self.verdict = question_verdict(guard, question, cancel)
+        self.verdict = question_verdict(guard, question, self.conversation.system, cancel)
         return (yield from told(self.verdict))
 
     def _looked_at(

@@ -19,12 +19,16 @@ _SLOWLY_CHECKED_CHARACTERS: Final = 800
 _ALLOWED: Final = SafetyVerdict(SafetyAction.ALLOW)
 
 
-def question_verdict(guard: "Guard | None", question: Message, cancel: CancelToken) -> SafetyVerdict:
-    """What the filter says of a question, its files and its pictures, the heaviest. Raises Interrupted."""
+def question_verdict(guard: "Guard | None", question: Message, system: str, cancel: CancelToken) -> SafetyVerdict:
+    """What the filter says of a question, its files, its pictures, and the system text above it, the heaviest.
+
+    Raises Interrupted.
+    """
     if guard is None:
         return _ALLOWED
+    above = [guard.system(system, cancel)] if system.strip() else []
     pictures = (part.attachment.data for part in question.parts if isinstance(part, ImagePart))
-    return heaviest([*guard.prompts([*_texts(question)], cancel), *map(guard.picture, pictures)])
+    return heaviest([*above, *guard.prompts([*_texts(question)], cancel), *map(guard.picture, pictures)])
 
 
 def texts_verdict(guard: "Guard | None", texts: Sequence[str], cancel: CancelToken) -> SafetyVerdict:
