@@ -1,6 +1,7 @@
 """A turn with the filter: what does not reach the model, what does not reach the user, what is kept."""
 
 import io
+import json
 import threading
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel, Style, Truncate
 from hychat.domain.errors import Blocked, ConfigError, Interrupted, PromptTooLong, UsageError
 from hychat.domain.event import Channel, DataTruncated, SafetyEvent, TokenEvent, TurnEvent, TurnFinished
-from hychat.domain.generation import StopReason
+from hychat.domain.generation import GenerationSettings, StopReason
 from hychat.domain.message import Conversation, TextPart
 from hychat.domain.safety import SafetyAction
 from hychat.engine.echo import EchoEngine
@@ -201,6 +202,46 @@ def test_a_blocked_answer_ends_the_command_with_its_own_exit_code() -> None:
     assert read_turn(chat.turn("what now?", CancelToken()), output, Wishes()) == Blocked.exit_code
     assert shown.getvalue().strip() == "Good."
     assert "stopped the answer here: fraud" in told.getvalue()
+
+
+def read(chat: ChatSession, question: str, wishes: Wishes) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a command that asks this."""
+    shown, told = io.StringIO(), io.StringIO()
+    code = read_turn(chat.turn(question, CancelToken()), Output(Stream(shown, {}), Stream(told, {})), wishes)
+    return code, shown.getvalue(), told.getvalue()
+
+
+SCHEMA = GenerationSettings(json_schema='{"type": "object"}')
+
+
+def test_a_blocked_answer_after_a_schema_is_told_with_its_verdict_and_no_part_of_it() -> None:
+    chat = session(EchoEngine([['{"a": "Fine. ', 'We sell a stolen boat."}']]))
+    chat.settings = SCHEMA
+    code, shown, _told = read(chat, "what now?", Wishes(as_json=True, must_parse=True))
+    answer = json.loads(shown)
+    assert code == Blocked.exit_code
+    assert (answer["answer"], answer["stop"]) == (None, "blocked")
+    assert [verdict["action"] for verdict in answer["safety"]] == ["block"]
+
+
+def test_help_is_no_answer_after_a_schema() -> None:
+    chat = session(EchoEngine())
+    chat.settings = SCHEMA
+    code, shown, told = read(chat, "I feel like sinking", Wishes(must_parse=True))
+    assert (code, shown) == (Blocked.exit_code, "")
+    assert "988" in told
+    code, shown, _told = read(chat, "I feel like sinking", Wishes(as_json=True, must_parse=True))
+    answer = json.loads(shown)
+    assert (code, answer["answer"]) == (Blocked.exit_code, None)
+    assert "988" in answer["error"]
+
+
+def test_that_an_answer_is_help_and_not_the_models_is_in_its_json() -> None:
+    code, shown, _told = read(session(EchoEngine()), "I feel like sinking", Wishes(as_json=True))
+    answer = json.loads(shown)
+    assert code == 0
+    assert "988" in answer["answer"]
+    assert [verdict["action"] for verdict in answer["safety"]] == ["support"]
 
 
 def test_a_filter_that_is_not_ready_gets_so_beside_the_load_of_the_model() -> None:

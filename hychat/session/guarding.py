@@ -49,7 +49,7 @@ def told(verdict: SafetyVerdict) -> Generator[TurnEvent, None, SafetyVerdict]:
         Blocked: The model must not read it.
     """
     is_noted = verdict.action is SafetyAction.ALLOW and verdict.reason
-    if verdict.action in {SafetyAction.WARN, SafetyAction.BLOCK} or is_noted:
+    if verdict.action is not SafetyAction.ALLOW or is_noted:
         yield SafetyEvent(verdict)
     if verdict.action is SafetyAction.BLOCK:
         from hychat.safety.telling import blocked_hint, blocked_text
