@@ -159,6 +159,23 @@ def test_an_answer_that_was_blocked_is_not_gone_on_with() -> None:
     assert isinstance(failure(go_on(chat)).error, UsageError)
 
 
+def test_what_is_gone_on_with_is_judged_with_what_stands_before_it() -> None:
+    shelf = Shelf()
+    chat = session(EchoEngine([["You could sell a ", StopReason.LENGTH], ["stolen boat. ", "And so on."]]), shelf)
+    assert finished(ask(chat, "what now?")).stop is StopReason.LENGTH
+    events = go_on(chat)
+    assert finished(events).stop is StopReason.BLOCKED
+    assert answer_in(events) == ""
+    assert shelf.saved[-1].text == "You could sell a "
+
+
+def test_a_thought_that_is_gone_on_with_is_judged_with_what_stands_before_it() -> None:
+    engine = EchoEngine([["<think>They sell a ", StopReason.LENGTH], ["stolen boat. ", "</think>Yes."]], can_think=True)
+    chat = session(engine)
+    ask(chat, "well?")
+    assert finished(go_on(chat)).stop is StopReason.BLOCKED
+
+
 def test_a_comparison_is_filtered_as_one_question_and_its_answers_each() -> None:
     engine = EchoEngine([["Good. sell a stolen boat"], ["Fine."]])
     chat = session(engine)

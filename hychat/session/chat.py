@@ -343,7 +343,7 @@ class ChatSession:
         self._first_kept = fitted.first_kept
         if asked is None:
             yield from self._keep(fitted.question)
-        draft.check = AnswerCheck(self.guard, question.text, cancel) if self.guard else None
+        draft.check = AnswerCheck(self.guard, question.text, draft.message, cancel) if self.guard else None
         draft.begin(starts_in_thought=model.builder.starts_in_thought(think=bool(settings.think)))
         return Writing(self.engine, model, fitted.prompt, settings, draft, cancel, hurry or CancelToken())
 

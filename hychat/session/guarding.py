@@ -70,7 +70,8 @@ def _texts(question: Message) -> Iterator[str]:
 class AnswerCheck:
     """The answer's thought and text, each through a window of its own."""
 
-    def __init__(self, guard: "Guard", question: str, cancel: CancelToken) -> None:
+    def __init__(self, guard: "Guard", question: str, begun: Message, cancel: CancelToken) -> None:
+        """`begun` is the answer as it was shown before, where it is gone on with."""
         from hychat.safety.window import Window
 
         asked = question[:_ASKED_CHARACTERS]
@@ -85,7 +86,8 @@ class AnswerCheck:
         least = _SLOWLY_CHECKED_CHARACTERS if guard.is_slow else 0
         self.is_stopped = False
         """Whether the user did not wait for a check; what was not checked is not shown."""
-        self._windows = {channel: Window(check, least) for channel in Channel}
+        shown = {Channel.THOUGHT: begun.thought, Channel.ANSWER: begun.text}
+        self._windows = {channel: Window(check, least, shown=shown[channel]) for channel in Channel}
 
     @property
     def verdict(self) -> SafetyVerdict | None:
