@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from hychat.domain.cancel import CancelToken
 from hychat.domain.errors import Blocked, Interrupted
 from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent
-from hychat.domain.message import FilePart, ImagePart, Message, TextPart
+from hychat.domain.message import AttachedPart, FilePart, ImagePart, Message, TextPart
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _ALLOWED: Final = SafetyVerdict(SafetyAction.ALLOW)
 
 
 def question_verdict(guard: "Guard | None", question: Message, system: str, cancel: CancelToken) -> SafetyVerdict:
-    """What the filter says of a question, its files, its pictures, and the system text above it, the heaviest.
+    """What the filter says of a question, what is attached to it, and the system text above it, the heaviest.
 
     Raises Interrupted.
     """
@@ -59,12 +59,18 @@ def told(verdict: SafetyVerdict) -> Generator[TurnEvent, None, SafetyVerdict]:
 
 
 def _texts(question: Message) -> Iterator[str]:
-    """Data may hold instructions of its own."""
+    """Data may hold instructions of its own, and so may its name.
+
+    The names stand before the words, as for the model: alone they are less than a semantic model can judge.
+    """
     for part in question.parts:
         if isinstance(part, TextPart):
             yield part.text
         elif isinstance(part, FilePart):
             yield part.attachment.text
+    names = [part.attachment.name for part in question.parts if isinstance(part, AttachedPart)]
+    if names:
+        yield "\n".join([*names, question.text])
 
 
 class AnswerCheck:
