@@ -54,6 +54,13 @@ def test_a_line_that_is_no_question_stops_it_before_the_first_is_asked(tmp_path:
     assert not (tmp_path / "out.jsonl").exists()
 
 
+def test_a_line_in_more_brackets_than_can_be_read_is_no_question() -> None:
+    ended = batch("-", stdin=b'good\n{"prompt": ' + b"[" * 200_000)
+
+    assert ended.code == 2
+    assert "line 2 is no question: it is nested too deeply" in ended.error
+
+
 def test_a_second_run_goes_on_where_the_first_ended(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text('{"id": "1", "answer": "kept"}\n{"id": "2", "ans', encoding="utf-8")

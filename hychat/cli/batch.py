@@ -14,6 +14,7 @@ from hychat.attach.text import read_file
 from hychat.cli import typed
 from hychat.cli.commands import Command
 from hychat.cli.interrupt import cancelled_by_ctrl_c
+from hychat.cli.jsonl import value_of
 from hychat.cli.output import Output
 from hychat.cli.reader import INTERRUPTED, answer_as_json, is_help, picture_as_json, verdict_as_json
 from hychat.cli.stdin import read_stdin
@@ -243,7 +244,7 @@ def _line(line: str, number: int, file: Path, common: Task) -> _Line:
     if line.lstrip()[:1] not in {"{", '"'}:
         return _Line(str(number), replace(common, prompt=line.strip()))
     try:
-        value = json.loads(line)
+        value = value_of(line)
     except ValueError as error:
         raise _no_question(file, number, str(error)) from error
     fields = {"prompt": value} if isinstance(value, str) else value
