@@ -140,6 +140,25 @@ def test_who_speaks_of_harming_himself_gets_help_and_no_refusal(words: str, told
     assert [message.text for message in shelf.saved] == [words, finished(events).text]
 
 
+def test_who_speaks_of_harming_himself_in_a_file_is_not_taken_for_the_user() -> None:
+    engine = EchoEngine([["Hamlet."]])
+    events = ask(session(engine), [data("“I feel like sinking,” says Hamlet."), TextPart("Who speaks in this file?")])
+    assert finished(events).text == "Hamlet."
+    assert verdicts(events) == [SafetyAction.WARN]
+    assert "Take care" in asked(engine, 0)
+
+
+def test_who_attaches_a_file_and_speaks_of_harming_himself_gets_help() -> None:
+    events = ask(session(EchoEngine()), [data("a long day"), TextPart("I feel like sinking")])
+    assert "988" in finished(events).text
+
+
+def test_a_system_text_speaks_for_nobody() -> None:
+    chat = session(EchoEngine([["Fine."]]))
+    chat.conversation = Conversation(system="Be kind to those who say: I feel like sinking.")
+    assert finished(ask(chat, "hello")).text == "Fine."
+
+
 def test_blocked_words_of_an_answer_are_never_told_nor_kept() -> None:
     shelf = Shelf()
     pieces = ["All is well. ", "You could ", "sell a ", "stolen ", "boat", " now. ", "And so on."]

@@ -1,6 +1,7 @@
 """What the filter has to do with a turn: its question before the model reads it, its answer before anybody does."""
 
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hychat.domain.cancel import CancelToken
@@ -27,13 +28,15 @@ def question_verdict(guard: "Guard | None", question: Message, system: str, canc
     if guard is None:
         return _ALLOWED
     above = [guard.system(system, cancel)] if system.strip() else []
+    typed = [part.text for part in question.parts if isinstance(part, TextPart)]
+    read = guard.prompts([*typed, *_data(question)], cancel)
     pictures = (part.attachment.data for part in question.parts if isinstance(part, ImagePart))
-    return heaviest([*above, *guard.prompts([*_texts(question)], cancel), *map(guard.picture, pictures)])
+    return heaviest([*read[: len(typed)], *map(_quoted, [*above, *read[len(typed) :]]), *map(guard.picture, pictures)])
 
 
 def texts_verdict(guard: "Guard | None", texts: Sequence[str], cancel: CancelToken) -> SafetyVerdict:
     """What the filter says of texts that were found in pictures, the heaviest. Raises Interrupted."""
-    return heaviest(guard.prompts(texts, cancel)) if guard and texts else _ALLOWED
+    return heaviest([*map(_quoted, guard.prompts(texts, cancel))]) if guard and texts else _ALLOWED
 
 
 def heaviest(verdicts: Sequence[SafetyVerdict]) -> SafetyVerdict:
@@ -58,16 +61,17 @@ def told(verdict: SafetyVerdict) -> Generator[TurnEvent, None, SafetyVerdict]:
     return verdict
 
 
-def _texts(question: Message) -> Iterator[str]:
-    """Data may hold instructions of its own, and so may its name.
+def _quoted(verdict: SafetyVerdict) -> SafetyVerdict:
+    """Of what the user did not say himself: who speaks there of harming himself is somebody else."""
+    return replace(verdict, action=SafetyAction.WARN) if verdict.action is SafetyAction.SUPPORT else verdict
+
+
+def _data(question: Message) -> Iterator[str]:
+    """What may hold instructions of its own: files, and the names of all that is attached.
 
     The names stand before the words, as for the model: alone they are less than a semantic model can judge.
     """
-    for part in question.parts:
-        if isinstance(part, TextPart):
-            yield part.text
-        elif isinstance(part, FilePart):
-            yield part.attachment.text
+    yield from (part.attachment.text for part in question.parts if isinstance(part, FilePart))
     names = [part.attachment.name for part in question.parts if isinstance(part, AttachedPart)]
     if names:
         yield "\n".join([*names, question.text])
