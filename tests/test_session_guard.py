@@ -4,6 +4,8 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -20,6 +22,7 @@ from hychat.domain.generation import GenerationSettings, StopReason
 from hychat.domain.message import Conversation, ImagePart, Part, TextPart
 from hychat.domain.safety import SafetyAction
 from hychat.engine.echo import EchoEngine
+from hychat.history.blocked import keep_blocked
 from hychat.safety.fold import Folded
 from hychat.safety.guard import Guard, Layers
 from hychat.safety.guard_model import Ruling
@@ -215,6 +218,19 @@ def test_a_thought_that_is_gone_on_with_is_judged_with_what_stands_before_it() -
     chat = session(engine)
     ask(chat, "well?")
     assert finished(go_on(chat)).stop is StopReason.BLOCKED
+
+
+@pytest.mark.parametrize("answer", [["Good. ", "sell a stolen boat. ", "And so on."], ["Good. ", "sell a stolen boat"]])
+def test_a_blocked_answer_that_cannot_be_kept_for_who_wants_that_fails_its_turn_alone(
+    answer: list[str], tmp_path: Path
+) -> None:
+    chat = session(EchoEngine([answer, ["Fine."]]))
+    assert chat.guard is not None
+    chat.guard.keep = partial(keep_blocked, tmp_path)  # a folder
+    events = ask(chat, "what now?")
+    assert str(tmp_path) in failure(events).error.message
+    assert answer_in(events) == "Good. "
+    assert finished(ask(chat, "and now?")).text == "Fine."
 
 
 def test_a_comparison_is_filtered_as_one_question_and_its_answers_each() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import Blocked, Interrupted
+from hychat.domain.errors import Blocked, HychatError, Interrupted
 from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent
 from hychat.domain.message import AttachedPart, FilePart, ImagePart, Message, TextPart
 from hychat.domain.safety import SafetyAction, SafetyVerdict
@@ -89,13 +89,13 @@ class AnswerCheck:
         def check(text: str, shown: int) -> SafetyVerdict:
             try:
                 return guard.reply(asked, text, shown, cancel)
-            except Interrupted:
+            except HychatError:
                 self.is_stopped = True
                 raise
 
         least = _SLOWLY_CHECKED_CHARACTERS if guard.is_slow else 0
         self.is_stopped = False
-        """Whether the user did not wait for a check; what was not checked is not shown."""
+        """Whether a check came to no end, as the user did not wait for it, or it failed; nothing more is shown then."""
         shown = {Channel.THOUGHT: begun.thought, Channel.ANSWER: begun.text}
         self._windows = {channel: Window(check, least, shown=shown[channel]) for channel in Channel}
 
