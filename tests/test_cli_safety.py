@@ -77,6 +77,7 @@ def test_a_verdict_comes_as_soon_as_no_further_line_waits() -> None:
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment(), cwd=ROOT, bufsize=0) as program:
         assert program.stdin
         assert program.stdout
+        program.stdin.write(b"\n")
         for text, action in (("hello", "allow"), (BOMB, "block")):
             line = json.dumps({"text": text})
             program.stdin.write(line[:10].encode())  # a line may come in parts
@@ -184,3 +185,19 @@ def test_a_system_text_is_judged_before_the_model_reads_it(tmp_path: Path) -> No
     questions.write_text(json.dumps({"prompt": "go", "system": BOMB}), encoding="utf-8")
     ended = run_hychat("batch", "-m", "echo", "--safety", "standard", str(questions))
     assert json.loads(ended.out)["exit_code"] == 6
+
+
+def test_a_line_is_named_by_its_number_however_the_lines_came() -> None:
+    command = [*HYCHAT, "safety", "check", "--jsonl"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment(), cwd=ROOT, bufsize=0
+    ) as program:
+        assert program.stdin
+        assert program.stdout
+        assert program.stderr
+        program.stdin.write(b'{"text": "hello"}\n')
+        assert program.stdout.readline()
+        for line in (b"\n", b"no json\n"):
+            program.stdin.write(line)
+        assert b"Line 3 " in program.stderr.readline()

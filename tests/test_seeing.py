@@ -195,7 +195,7 @@ def test_who_says_beside_a_picture_that_he_thinks_of_harming_himself_is_helped(c
 def test_every_style_of_a_comparison_helps_who_says_such_a_thing() -> None:
     engine = EchoEngine()
     chat = session(engine, Words())
-    asked_so = [picture(), TextPart("I feel like sinking")]
+    asked_so = (picture(), TextPart("I feel like sinking"))
     events = [event for _style, event in chat.compare(asked_so, tuple(Style), CancelToken())]
     assert answer_in(events).count("988") >= len(Style)
     assert engine.prompts == []

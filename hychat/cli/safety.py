@@ -191,7 +191,7 @@ def _nothing_to_check() -> UsageError:
 
 
 def _rows(groups: Iterable[Sequence[str]], kind: Kind, *, is_labelled: bool = False) -> Iterator[Sequence[_Row]]:
-    """The objects of lines, as many at a time as came together, up to those that are judged together.
+    """The objects of lines, as many at a time as are judged together; fewer at the end, and where a group has no line.
 
     Raises:
         InputUnreadable: As `_row`; what came before is not lost.
@@ -206,11 +206,13 @@ def _rows(groups: Iterable[Sequence[str]], kind: Kind, *, is_labelled: bool = Fa
                 if len(some) == _AT_ONCE:
                     yield some
                     some = []
-            yield some
-            some = []
+            if not lines:  # none is waiting
+                yield some
+                some = []
     except InputUnreadable:
         yield some
         raise
+    yield some
 
 
 def _row(line: str, number: int, kind: Kind, *, is_labelled: bool) -> _Row:

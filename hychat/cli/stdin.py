@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -45,7 +46,7 @@ def read_stdin() -> FilePart | None:
 
 
 def piped_lines() -> Iterator[list[str]]:
-    """The lines that are piped in, as they come: at once those that are there, none of them cut.
+    """The lines that are piped in, as they come, none of them cut; no line at all where none is waiting just now.
 
     Raises:
         InputUnreadable: As `read_stdin`.
@@ -54,16 +55,21 @@ def piped_lines() -> Iterator[list[str]]:
         return
     try:
         for data in _whole_lines(0):
-            yield plain_text(data, STDIN_NAME).split("\n")
+            yield plain_text(data, STDIN_NAME).split("\n") if data is not None else []
     except OSError as error:
         if error.errno != errno.EBADF:
             raise unreadable(STDIN_NAME, error) from error
 
 
-def _whole_lines(descriptor: int) -> Iterator[bytes]:
-    """What comes in, cut at ends of lines only; UTF-16, whose ends of lines are others, in one."""
+def _whole_lines(descriptor: int) -> Iterator[bytes | None]:
+    """What comes in, cut at ends of lines only; UTF-16, whose ends of lines are others, in one. None before a wait."""
     held: list[bytes] = []
-    while chunk := read_some(descriptor):
+    while True:
+        if not select.select([descriptor], [], [], 0)[0]:
+            yield None
+        chunk = read_some(descriptor)
+        if not chunk:
+            break
         held.append(chunk)
         is_utf_16 = held[0].startswith(UTF_16_MARKS)
         if b"\0" in chunk and not is_utf_16:  # no text, and perhaps without an end
