@@ -4,8 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
+from hychat.cli.batch import line_of
+from hychat.domain.cancel import CancelToken
+from hychat.domain.choices import SafetyLevel
+from hychat.domain.generation import GenerationSettings
+from hychat.engine.echo import EchoEngine
+from hychat.safety.guard import Guard, Layers
+from hychat.safety.words import Entry, Tier, WordList
+from hychat.session.batch import Outcome, Task, answer_all
 from tests.programs import Ended, run_hychat
 from tests.tiny_vision import write_hunyuan_vl
 
@@ -43,6 +52,13 @@ def test_a_line_that_is_no_question_stops_it_before_the_first_is_asked(tmp_path:
     assert ended.code == 2
     assert "line 2" in ended.error
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_line_in_more_brackets_than_can_be_read_is_no_question() -> None:
+    ended = batch("-", stdin=b'good\n{"prompt": ' + b"[" * 200_000)
+
+    assert ended.code == 2
+    assert "line 2 is no question: it is nested too deeply" in ended.error
 
 
 def test_a_second_run_goes_on_where_the_first_ended(tmp_path: Path) -> None:
@@ -123,3 +139,43 @@ def test_a_model_that_sees_gets_the_pictures_of_many_questions(tmp_path: Path) -
     found = answers(ended.out)
     assert len(found) == 3
     assert all("pictures" not in answer and answer["usage"]["prompt_tokens"] > 10 for answer in found)
+
+
+GUARD = Guard(
+    SafetyLevel.STANDARD,
+    Layers(
+        lambda: WordList(
+            [Entry("sell a stolen boat", "fraud", Tier.BLOCK), Entry("i feel like sinking", "self-harm", Tier.SUPPORT)]
+        ),
+        lambda: None,
+    ),
+)
+
+
+def outcome_of(engine: EchoEngine, prompt: str, settings: GenerationSettings) -> Outcome:
+    (outcome,) = answer_all(engine, [Task(prompt)], settings, parallel=1, cancel=CancelToken(), guard=GUARD)
+    return outcome
+
+
+def test_an_answer_that_the_filter_ended_is_an_error_with_what_was_shown_and_the_verdict() -> None:
+    outcome = outcome_of(EchoEngine([["Good. ", "sell a stolen boat"]]), "hello", GenerationSettings())
+    line = line_of(outcome, must_parse=False)
+    assert (line["answer"], line["stop"], line["exit_code"]) == ("Good. ", "blocked", 6)
+    assert "fraud" in line["error"]
+    assert [verdict["action"] for verdict in line["safety"]] == ["block"]
+
+
+@pytest.mark.parametrize("prompt", ["hello", "I feel like sinking"])
+def test_what_the_filter_leaves_after_a_schema_is_an_error_and_no_answer(prompt: str) -> None:
+    engine = EchoEngine([['{"a": "Good. ', 'sell a stolen boat"}']])
+    line = line_of(outcome_of(engine, prompt, GenerationSettings(json_schema="{}")), must_parse=True)
+    assert (line.get("answer"), line["exit_code"]) == (None, 6)
+    assert line["error"]
+
+
+def test_a_line_that_was_blocked_makes_the_exit_code_of_the_batch() -> None:
+    ended = batch("-", "--safety", "standard", stdin=b"hello\nHow do I build a pipe bomb?\n")
+    lines = answers(ended.out)
+    assert ended.code == 1
+    assert [line["safety"] == [] for line in lines] == [True, False]
+    assert "2: The safety filter did not send this" in ended.error

@@ -16,7 +16,15 @@ from hychat.domain.attachment import OCR, Attachment, AttachmentKind
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel, Style, Truncate
 from hychat.domain.errors import Blocked, CannotSee, EngineCrashed, Interrupted, PromptTooLong
-from hychat.domain.event import LoadProgress, PictureRead, PictureUnseen, ReadingPicture, TurnEvent, TurnFailed
+from hychat.domain.event import (
+    LoadProgress,
+    PictureRead,
+    PictureUnseen,
+    ReadingPicture,
+    SafetyEvent,
+    TurnEvent,
+    TurnFailed,
+)
 from hychat.domain.generation import StopReason
 from hychat.domain.message import Conversation, ImagePart, Message, TextPart
 from hychat.domain.model import LocalModel, ModelSpec
@@ -166,19 +174,29 @@ def test_what_was_blocked_in_a_picture_is_what_why_tells_of() -> None:
 
 
 @pytest.mark.parametrize("can_see", [True, False])
-def test_who_shows_that_he_thinks_of_harming_himself_is_helped_and_no_model_is_asked(can_see: bool) -> None:
+def test_who_speaks_of_harming_himself_in_a_picture_is_not_taken_for_the_user(can_see: bool) -> None:
+    engine = EchoEngine([["A page of Hamlet."]], can_see=can_see)
+    events = ask(session(engine, Words("I feel like sinking")), [picture(), QUESTION])
+    assert finished(events).text == "A page of Hamlet."
+    assert "Take care" in asked(engine)
+    assert [event.verdict.action for event in events if isinstance(event, SafetyEvent)] == [SafetyAction.WARN]
+
+
+@pytest.mark.parametrize("can_see", [True, False])
+def test_who_says_beside_a_picture_that_he_thinks_of_harming_himself_is_helped(can_see: bool) -> None:
     engine, shelf = EchoEngine(can_see=can_see), Shelf()
-    events = ask(session(engine, Words("I feel like sinking"), shelf), [picture(), QUESTION])
+    events = ask(session(engine, Words(), shelf), [picture(), TextPart("I feel like sinking")])
     assert finished(events).stop is StopReason.COMPLETE
     assert "988" in answer_in(events)
     assert engine.prompts == []
     assert [message.role for message in shelf.saved] == ["user", "assistant"]
 
 
-def test_every_style_of_a_comparison_helps_who_shows_such_a_thing() -> None:
+def test_every_style_of_a_comparison_helps_who_says_such_a_thing() -> None:
     engine = EchoEngine()
-    chat = session(engine, Words("I feel like sinking"))
-    events = [event for _style, event in chat.compare([picture(), QUESTION], tuple(Style), CancelToken())]
+    chat = session(engine, Words())
+    asked_so = (picture(), TextPart("I feel like sinking"))
+    events = [event for _style, event in chat.compare(asked_so, tuple(Style), CancelToken())]
     assert answer_in(events).count("988") >= len(Style)
     assert engine.prompts == []
 

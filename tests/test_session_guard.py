@@ -1,22 +1,28 @@
 """A turn with the filter: what does not reach the model, what does not reach the user, what is kept."""
 
 import io
+import json
 import threading
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hychat.cli.output import Output
 from hychat.cli.reader import Wishes, read_turn
 from hychat.cli.streams import Stream
+from hychat.domain.attachment import Attachment, AttachmentKind
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel, Style, Truncate
 from hychat.domain.errors import Blocked, ConfigError, Interrupted, PromptTooLong, UsageError
 from hychat.domain.event import Channel, DataTruncated, SafetyEvent, TokenEvent, TurnEvent, TurnFinished
-from hychat.domain.generation import StopReason
-from hychat.domain.message import Conversation, TextPart
+from hychat.domain.generation import GenerationSettings, StopReason
+from hychat.domain.message import Conversation, ImagePart, Part, TextPart
 from hychat.domain.safety import SafetyAction
 from hychat.engine.echo import EchoEngine
+from hychat.history.blocked import keep_blocked
 from hychat.safety.fold import Folded
 from hychat.safety.guard import Guard, Layers
 from hychat.safety.guard_model import Ruling
@@ -70,6 +76,48 @@ def test_a_file_is_read_by_the_filter_too() -> None:
     assert engine.prompts == []
 
 
+def test_the_system_text_is_judged_with_each_question_and_read_once() -> None:
+    words, engine = Noting(), EchoEngine()
+    guard = Guard(SafetyLevel.STANDARD, Layers(lambda: words, lambda: None))
+    system = "You are a sailor who speaks of nothing but boats."
+    chat = ChatSession(engine, Conversation(system=system), guard=guard)
+    finished(ask(chat, "hi"))
+    first = words.characters
+    finished(ask(chat, "hi"))
+    assert first == words.characters - first + len(system)
+
+
+def test_a_question_under_a_blocked_system_text_does_not_reach_the_model_until_it_is_changed() -> None:
+    engine = EchoEngine([["Fine."]])
+    chat = session(engine)
+    chat.conversation = Conversation(system="Say how to sell a stolen boat.")
+    assert isinstance(failure(ask(chat, "go")).error, Blocked)
+    assert isinstance(failure(ask(chat, "go on")).error, Blocked)
+    assert engine.prompts == []
+    chat.conversation = Conversation(system="Say how to sell a boat.")
+    assert finished(ask(chat, "go")).text == "Fine."
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        data("a long day", "how to sell a stolen boat.txt"),
+        ImagePart(Attachment(AttachmentKind.IMAGE, "sell_a_stolen_boat.png", "image/png", data=png())),
+    ],
+)
+def test_the_name_of_what_is_attached_is_read_by_the_filter_too(named: Part) -> None:
+    engine = EchoEngine(can_see=True)
+    events = ask(session(engine), [named, TextPart("Do what its name says.")])
+    assert isinstance(failure(events).error, Blocked)
+    assert engine.prompts == []
+
+
 def test_a_warning_asks_the_model_to_take_care_and_goes_on() -> None:
     engine = EchoEngine([["Well."]])
     events = ask(session(engine), "you silly old boat")
@@ -93,6 +141,25 @@ def test_who_speaks_of_harming_himself_gets_help_and_no_refusal(words: str, told
     assert answer_in(events) == finished(events).text
     assert engine.prompts == []
     assert [message.text for message in shelf.saved] == [words, finished(events).text]
+
+
+def test_who_speaks_of_harming_himself_in_a_file_is_not_taken_for_the_user() -> None:
+    engine = EchoEngine([["Hamlet."]])
+    events = ask(session(engine), [data("“I feel like sinking,” says Hamlet."), TextPart("Who speaks in this file?")])
+    assert finished(events).text == "Hamlet."
+    assert verdicts(events) == [SafetyAction.WARN]
+    assert "Take care" in asked(engine, 0)
+
+
+def test_who_attaches_a_file_and_speaks_of_harming_himself_gets_help() -> None:
+    events = ask(session(EchoEngine()), [data("a long day"), TextPart("I feel like sinking")])
+    assert "988" in finished(events).text
+
+
+def test_a_system_text_speaks_for_nobody() -> None:
+    chat = session(EchoEngine([["Fine."]]))
+    chat.conversation = Conversation(system="Be kind to those who say: I feel like sinking.")
+    assert finished(ask(chat, "hello")).text == "Fine."
 
 
 def test_blocked_words_of_an_answer_are_never_told_nor_kept() -> None:
@@ -134,6 +201,36 @@ def test_an_answer_that_was_blocked_is_not_gone_on_with() -> None:
     chat = session(EchoEngine([["Good. sell a stolen boat"]]))
     ask(chat, "what now?")
     assert isinstance(failure(go_on(chat)).error, UsageError)
+
+
+def test_what_is_gone_on_with_is_judged_with_what_stands_before_it() -> None:
+    shelf = Shelf()
+    chat = session(EchoEngine([["You could sell a ", StopReason.LENGTH], ["stolen boat. ", "And so on."]]), shelf)
+    assert finished(ask(chat, "what now?")).stop is StopReason.LENGTH
+    events = go_on(chat)
+    assert finished(events).stop is StopReason.BLOCKED
+    assert answer_in(events) == ""
+    assert shelf.saved[-1].text == "You could sell a "
+
+
+def test_a_thought_that_is_gone_on_with_is_judged_with_what_stands_before_it() -> None:
+    engine = EchoEngine([["<think>They sell a ", StopReason.LENGTH], ["stolen boat. ", "</think>Yes."]], can_think=True)
+    chat = session(engine)
+    ask(chat, "well?")
+    assert finished(go_on(chat)).stop is StopReason.BLOCKED
+
+
+@pytest.mark.parametrize("answer", [["Good. ", "sell a stolen boat. ", "And so on."], ["Good. ", "sell a stolen boat"]])
+def test_a_blocked_answer_that_cannot_be_kept_for_who_wants_that_fails_its_turn_alone(
+    answer: list[str], tmp_path: Path
+) -> None:
+    chat = session(EchoEngine([answer, ["Fine."]]))
+    assert chat.guard is not None
+    chat.guard.keep = partial(keep_blocked, tmp_path)  # a folder
+    events = ask(chat, "what now?")
+    assert str(tmp_path) in failure(events).error.message
+    assert answer_in(events) == "Good. "
+    assert finished(ask(chat, "and now?")).text == "Fine."
 
 
 def test_a_comparison_is_filtered_as_one_question_and_its_answers_each() -> None:
@@ -179,6 +276,46 @@ def test_a_blocked_answer_ends_the_command_with_its_own_exit_code() -> None:
     assert read_turn(chat.turn("what now?", CancelToken()), output, Wishes()) == Blocked.exit_code
     assert shown.getvalue().strip() == "Good."
     assert "stopped the answer here: fraud" in told.getvalue()
+
+
+def read(chat: ChatSession, question: str, wishes: Wishes) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a command that asks this."""
+    shown, told = io.StringIO(), io.StringIO()
+    code = read_turn(chat.turn(question, CancelToken()), Output(Stream(shown, {}), Stream(told, {})), wishes)
+    return code, shown.getvalue(), told.getvalue()
+
+
+SCHEMA = GenerationSettings(json_schema='{"type": "object"}')
+
+
+def test_a_blocked_answer_after_a_schema_is_told_with_its_verdict_and_no_part_of_it() -> None:
+    chat = session(EchoEngine([['{"a": "Fine. ', 'We sell a stolen boat."}']]))
+    chat.settings = SCHEMA
+    code, shown, _told = read(chat, "what now?", Wishes(as_json=True, must_parse=True))
+    answer = json.loads(shown)
+    assert code == Blocked.exit_code
+    assert (answer["answer"], answer["stop"]) == (None, "blocked")
+    assert [verdict["action"] for verdict in answer["safety"]] == ["block"]
+
+
+def test_help_is_no_answer_after_a_schema() -> None:
+    chat = session(EchoEngine())
+    chat.settings = SCHEMA
+    code, shown, told = read(chat, "I feel like sinking", Wishes(must_parse=True))
+    assert (code, shown) == (Blocked.exit_code, "")
+    assert "988" in told
+    code, shown, _told = read(chat, "I feel like sinking", Wishes(as_json=True, must_parse=True))
+    answer = json.loads(shown)
+    assert (code, answer["answer"]) == (Blocked.exit_code, None)
+    assert "988" in answer["error"]
+
+
+def test_that_an_answer_is_help_and_not_the_models_is_in_its_json() -> None:
+    code, shown, _told = read(session(EchoEngine()), "I feel like sinking", Wishes(as_json=True))
+    answer = json.loads(shown)
+    assert code == 0
+    assert "988" in answer["answer"]
+    assert [verdict["action"] for verdict in answer["safety"]] == ["support"]
 
 
 def test_a_filter_that_is_not_ready_gets_so_beside_the_load_of_the_model() -> None:

@@ -14,14 +14,16 @@ from hychat.attach.text import read_file
 from hychat.cli import typed
 from hychat.cli.commands import Command
 from hychat.cli.interrupt import cancelled_by_ctrl_c
+from hychat.cli.jsonl import value_of
 from hychat.cli.output import Output
-from hychat.cli.reader import INTERRUPTED, answer_as_json, picture_as_json
+from hychat.cli.reader import INTERRUPTED, answer_as_json, is_help, picture_as_json, verdict_as_json
 from hychat.cli.stdin import read_stdin
 from hychat.config.load import load
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel, Style
 from hychat.domain.codec import JsonObject
-from hychat.domain.errors import EngineUnavailable, HychatError, InputUnreadable
+from hychat.domain.errors import Blocked, EngineUnavailable, HychatError, InputUnreadable
+from hychat.domain.generation import StopReason
 from hychat.domain.text import readable
 from hychat.engine.grammar import load_schema
 from hychat.messages import _, ngettext
@@ -130,7 +132,7 @@ def batch(  # noqa: PLR0913 - one parameter an option
     schema: _Schema = None,
     parallel: _Parallel = 4,
 ) -> int:
-    """Answer every question; the exit code is 1 where one could not be answered."""
+    """Answer every question; the exit code is 1 where one was not answered, or not to its end."""
     flags = {
         "model": model,
         "system": system,
@@ -151,11 +153,18 @@ def batch(  # noqa: PLR0913 - one parameter an option
             outcomes = answer_all(
                 engine, tasks, settings, parallel=parallel, cancel=cancel, guard=guard, eyes=runtime.eyes()
             )
-            return _write_all(lines, done, outcomes, write, cancel)
+            asked = zip(lines[done:], outcomes, strict=False)
+            return _write_all(asked, done, len(lines), write, cancel, must_parse=schema is not None)
 
 
-def _write_all(
-    lines: list[_Line], done: int, outcomes: Iterator[Outcome], write: Callable[[JsonObject], None], cancel: CancelToken
+def _write_all(  # noqa: PLR0913 - what was asked, and how it is told
+    asked: Iterator[tuple[_Line, Outcome]],
+    done: int,
+    total: int,
+    write: Callable[[JsonObject], None],
+    cancel: CancelToken,
+    *,
+    must_parse: bool,
 ) -> int:
     """Write the answers as they come; the exit code."""
     output = Output.of_process()
@@ -164,31 +173,54 @@ def _write_all(
             ngettext("{count} answer is there already.", "{count} answers are there already.", done).format(count=done)
         )
     exit_code = 0
-    for number, (line, outcome) in enumerate(zip(lines[done:], outcomes, strict=False), start=done + 1):
+    for number, (line, outcome) in enumerate(asked, start=done + 1):
         if cancel.is_set:  # what was cut short is asked again by the next run
             break
-        if isinstance(outcome, EngineUnavailable):  # so it would be with every other question
-            raise outcome
-        if isinstance(outcome, HychatError):
+        if isinstance(outcome.ended, EngineUnavailable):  # so it would be with every other question
+            raise outcome.ended
+        for picture in outcome.pictures:
+            output.note(f"{line.id}: {road_text(picture)}")
+        told = line_of(outcome, must_parse=must_parse)
+        if "error" in told:
             exit_code = HychatError.exit_code
-            output.warn(_("{id}: {reason}").format(id=line.id, reason=outcome.message))
-        else:
-            for picture in outcome.pictures:
-                output.note(f"{line.id}: {road_text(picture)}")
-        write({"id": line.id, **_as_json(outcome)})
-        output.progress(_("Answering"), number, len(lines))
+            output.warn(_("{id}: {reason}").format(id=line.id, reason=told["error"]))
+        write({"id": line.id, **told})
+        output.progress(_("Answering"), number, total)
     output.end()
     return INTERRUPTED if cancel.is_set else exit_code
 
 
-def _as_json(outcome: Outcome) -> JsonObject:
-    if isinstance(outcome, HychatError):
-        return {"error": outcome.message, "exit_code": outcome.exit_code}
-    read = [picture_as_json(picture) for picture in outcome.pictures]
+def line_of(outcome: Outcome, *, must_parse: bool) -> JsonObject:
+    """The fields of a line; `error` and `exit_code` are among them where there is no answer, or only a part of it."""
+    ended, found = outcome.ended, _found(outcome)
+    if isinstance(ended, HychatError):
+        return {**_error(ended.message, ended.exit_code), **found}
+    if must_parse and is_help(outcome.verdicts):
+        return {**_error(ended.text, Blocked.exit_code), **found}
     try:
-        return {**answer_as_json(outcome.message), **({"pictures": read} if read else {})}
+        answer = answer_as_json(ended)
     except ValueError:  # JSON that was cut before its end
-        return {"error": _("The answer was cut before its JSON was whole."), "exit_code": HychatError.exit_code}
+        return {**_error(_("The answer was cut before its JSON was whole."), HychatError.exit_code), **found}
+    if ended.stop is StopReason.BLOCKED:
+        answer |= _error(_stopped(outcome), Blocked.exit_code)
+    return {**answer, **found}
+
+
+def _found(outcome: Outcome) -> JsonObject:
+    pictures = [picture_as_json(picture) for picture in outcome.pictures]
+    verdicts = [verdict_as_json(verdict) for verdict in outcome.verdicts]
+    return {**({"pictures": pictures} if pictures else {}), "safety": verdicts}
+
+
+def _error(message: str, exit_code: int) -> JsonObject:
+    return {"error": message, "exit_code": exit_code}
+
+
+def _stopped(outcome: Outcome) -> str:
+    """By what the filter ended an answer."""
+    from hychat.safety.telling import event_text
+
+    return event_text(outcome.verdicts[-1])
 
 
 def _lines(file: Path, common: Task) -> list[_Line]:
@@ -212,7 +244,7 @@ def _line(line: str, number: int, file: Path, common: Task) -> _Line:
     if line.lstrip()[:1] not in {"{", '"'}:
         return _Line(str(number), replace(common, prompt=line.strip()))
     try:
-        value = json.loads(line)
+        value = value_of(line)
     except ValueError as error:
         raise _no_question(file, number, str(error)) from error
     fields = {"prompt": value} if isinstance(value, str) else value

@@ -174,6 +174,8 @@ def _warning(event: HistoryDropped | DataTruncated | HistoryNotSaved) -> str:
 
 def _finish(event: TurnFinished, output: Output, wishes: Wishes, noted: _Noted) -> int:
     message = event.message
+    if wishes.must_parse and is_help(noted.verdicts):
+        return _finish_helped(message, output, wishes, noted)
     if message.stop is StopReason.BLOCKED:
         return _finish_blocked(message, output, wishes, noted)
     is_cut = message.stop in {StopReason.LENGTH, StopReason.LOOP, StopReason.CANCELLED}
@@ -211,6 +213,15 @@ def _finish_blocked(message: Message, output: Output, wishes: Wishes, noted: _No
     return Blocked.exit_code
 
 
+def _finish_helped(message: Message, output: Output, wishes: Wishes, noted: _Noted) -> int:
+    """Help for a person, where a program waits for JSON after a schema."""
+    if wishes.as_json:
+        output.json({"answer": None, "error": message.text, **noted.as_json()})
+    output.end()
+    output.report(message.text)
+    return Blocked.exit_code
+
+
 def _show_whole(message: Message, output: Output, wishes: Wishes, noted: _Noted) -> None:
     """The answer, where it was not shown piece by piece."""
     if wishes.as_json:
@@ -236,6 +247,11 @@ def _extract(text: str, output: Output) -> str:
 def picture_as_json(picture: Attachment) -> JsonObject:
     """How a picture was put into words."""
     return {"name": picture.name, "read_by": picture.read_by, "text": picture.text}
+
+
+def is_help(verdicts: Sequence[SafetyVerdict]) -> bool:
+    """Whether an answer is not the model's, but help for somebody who spoke of harming himself."""
+    return any(verdict.action is SafetyAction.SUPPORT for verdict in verdicts)
 
 
 def verdict_as_json(verdict: SafetyVerdict) -> JsonObject:
@@ -278,8 +294,10 @@ def answer_as_json(message: Message) -> JsonObject:
 
 
 def _json_or_text(message: Message, receipt: Receipt) -> Any:
-    """An answer after a schema as the JSON that it is."""
-    return json.loads(message.text) if receipt.settings.json_schema else message.text
+    """An answer after a schema as the JSON that it is; a part of one, which the filter left of it, is of no use."""
+    if not receipt.settings.json_schema:
+        return message.text
+    return None if message.stop is StopReason.BLOCKED else json.loads(message.text)
 
 
 def _stats(usage: Usage) -> str:

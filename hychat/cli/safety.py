@@ -1,20 +1,22 @@
 """`hychat safety`: what the filter says of texts, how well it does on labelled ones, and what its lists hold."""
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from hychat.cli.commands import Command, Group
+from hychat.cli.jsonl import value_of
 from hychat.cli.output import Output
-from hychat.cli.stdin import read_stdin
+from hychat.cli.stdin import piped_lines, read_stdin
+from hychat.cli.wrapping import width_of
 from hychat.config.load import load
 from hychat.domain.choices import SafetyLevel
 from hychat.domain.errors import Blocked, InputUnreadable, UsageError
@@ -26,6 +28,7 @@ from hychat.paths import config_file, user_words_file
 if TYPE_CHECKING:
     from hychat.safety.guard import Guard
     from hychat.safety.metrics import Figure, Metrics
+    from hychat.safety.words import Tier
 
 app = typer.Typer(
     name="safety",
@@ -79,6 +82,7 @@ _File = Annotated[
     ),
 ]
 _UNSAFE: Final = "unsafe"
+_LABELS: Final = ["safe", _UNSAFE]
 _AT_ONCE: Final = 64
 """Rows; the encoder reads prompts of like length together."""
 _Row = dict[str, Any]
@@ -97,10 +101,10 @@ def check(
     output = Output.of_process()
     with _guard(level) as guard:
         if jsonl:
-            for _row, verdict in _judged(guard, _rows(_input(text), kind)):
+            for _row, verdict in _judged(guard, _rows(_lines(text), kind)):
                 output.json_line(_as_json(verdict))
             return 0
-        [(_row, verdict)] = _judged(guard, [{"text": _input(text), "kind": kind}])
+        [(_row, verdict)] = _judged(guard, [[{"text": _input(text), "kind": kind}]])
     if as_json:
         output.json(_as_json(verdict))
     else:
@@ -115,15 +119,15 @@ def measure(file: _File, *, level: _Level = Level.STANDARD, as_json: _Json = Fal
     from hychat.safety.metrics import Judged, metrics_of
 
     output = Output.of_process()
-    part = read_file(file)
-    rows = [*_rows(part.attachment.text if part else "", Kind.PROMPT)]
+    rows = [*_rows([read_file(file).attachment.text.split("\n")], Kind.PROMPT, is_labelled=True)]
+    total = sum(map(len, rows))
     judged: dict[str, list[Judged]] = {"": []}
     with _guard(level) as guard:
         for number, (row, verdict) in enumerate(_judged(guard, rows), start=1):
-            is_unsafe, is_flagged = row.get("label") == _UNSAFE, verdict.action is not SafetyAction.ALLOW
+            is_unsafe, is_flagged = row["label"] == _UNSAFE, verdict.action is not SafetyAction.ALLOW
             for group in _groups(row):
                 judged.setdefault(group, []).append(Judged(is_unsafe, is_flagged, verdict.score))
-            output.progress(_("Checking"), number, len(rows))
+            output.progress(_("Checking"), number, total)
     found = {group: metrics_of(each) for group, each in judged.items()}
     if as_json:
         output.json({group or "all": asdict(each) for group, each in found.items()})
@@ -143,9 +147,7 @@ def words(*, as_json: _Json = False) -> None:
             [{"category": category, "tier": tier, "phrases": n} for (category, tier), n in sorted(counts.items())]
         )
         return
-    lines = [f"{category:12} {tier:8} {n:5}" for (category, tier), n in sorted(counts.items())]
-    everything = _("all")
-    output.text("\n".join([*lines, f"{everything:21} {sum(counts.values()):5}"]))
+    output.text("\n".join(_counted(counts)))
     output.note(_("Your own phrases: {path}").format(path=user_words_file()))
 
 
@@ -167,46 +169,44 @@ def _input(text: Sequence[str] | None) -> str:
         return " ".join(text)
     part = read_stdin()
     if part is None:
-        raise UsageError(_("There is no text to check."), hint='hychat safety check "…"')
+        raise _nothing_to_check()
     return part.attachment.text
 
 
-def _rows(text: str, kind: Kind) -> Iterator[_Row]:
-    """One object a line.
+def _lines(text: Sequence[str] | None) -> Iterator[Sequence[str]]:
+    """The lines of what was typed, else of what is piped in, as they come. Raises as `_input`."""
+    if text:
+        yield " ".join(text).split("\n")
+        return
+    is_empty = True
+    for lines in piped_lines():
+        is_empty = is_empty and not any(map(str.strip, lines))
+        yield lines
+    if is_empty:
+        raise _nothing_to_check()
+
+
+def _nothing_to_check() -> UsageError:
+    return UsageError(_("There is no text to check."), hint='hychat safety check "…"')
+
+
+def _rows(groups: Iterable[Sequence[str]], kind: Kind, *, is_labelled: bool = False) -> Iterator[Sequence[_Row]]:
+    """The objects of lines, as many at a time as are judged together; fewer at the end, and where a group has no line.
 
     Raises:
-        InputUnreadable: A line is none, or has no text.
+        InputUnreadable: As `_row`; what came before is not lost.
     """
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputUnreadable(
-                _("Line {number} is not JSON: {reason}.").format(number=number, reason=error)
-            ) from error
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise InputUnreadable(_('Line {number} has no text under "text".').format(number=number))
-        yield {"kind": kind, **row}
-
-
-def _judged(guard: "Guard", rows: Iterable[_Row]) -> Iterator[tuple[_Row, SafetyVerdict]]:
-    """Each row with what the filter says of it, in order; prompts are judged many at a time."""
-    for some in _batches(rows):
-        prompts = iter(guard.prompts([row["text"] for row in some if row["kind"] != Kind.RESPONSE]))
-        for row in some:
-            is_response = row["kind"] == Kind.RESPONSE
-            yield row, guard.reply(str(row.get("prompt") or ""), row["text"]) if is_response else next(prompts)
-
-
-def _batches(rows: Iterable[_Row]) -> Iterator[Sequence[_Row]]:
-    """What comes before an error is not lost."""
     some: list[_Row] = []
+    numbers = count(1)
     try:
-        for row in rows:
-            some.append(row)
-            if len(some) == _AT_ONCE:
+        for lines in groups:
+            for line, number in zip(lines, numbers, strict=False):
+                if line.strip():
+                    some.append(_row(line, number, kind, is_labelled=is_labelled))
+                if len(some) == _AT_ONCE:
+                    yield some
+                    some = []
+            if not lines:  # none is waiting
                 yield some
                 some = []
     except InputUnreadable:
@@ -215,18 +215,86 @@ def _batches(rows: Iterable[_Row]) -> Iterator[Sequence[_Row]]:
     yield some
 
 
+def _row(line: str, number: int, kind: Kind, *, is_labelled: bool) -> _Row:
+    """The object of a line, of that kind where it does not say its own.
+
+    Raises:
+        InputUnreadable: It is none, has no text, or says of it what nobody knows.
+    """
+    try:
+        row = value_of(line)
+    except ValueError as error:
+        raise InputUnreadable(_("Line {number} is not JSON: {reason}.").format(number=number, reason=error)) from error
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        raise InputUnreadable(_('Line {number} has no text under "text".').format(number=number))
+    row = {"kind": kind, **row}
+    for key, values in {"kind": [*Kind], **({"label": _LABELS} if is_labelled else {})}.items():
+        if row.get(key) not in values:
+            raise InputUnreadable(
+                _('Line {number} must have one of these under "{key}": {values}.').format(
+                    number=number, key=key, values=", ".join(values)
+                )
+            )
+    return row
+
+
+def _judged(guard: "Guard", rows: Iterable[Sequence[_Row]]) -> Iterator[tuple[_Row, SafetyVerdict]]:
+    """Each row with what the filter says of it, in order; prompts are judged together."""
+    for some in rows:
+        prompts = iter(guard.prompts([row["text"] for row in some if row["kind"] != Kind.RESPONSE]))
+        for row in some:
+            is_response = row["kind"] == Kind.RESPONSE
+            yield row, guard.reply(str(row.get("prompt") or ""), row["text"]) if is_response else next(prompts)
+
+
 def _as_json(verdict: SafetyVerdict) -> dict[str, object]:
     from hychat.cli.reader import verdict_as_json
 
     return verdict_as_json(verdict)
 
 
+def _counted(counts: "Mapping[tuple[str, Tier], int]") -> Iterator[str]:
+    """By category and tier, then all."""
+    from hychat.safety.telling import category_name
+
+    names = {key: (category_name(key[0]), _action_name(SafetyAction(key[1]))) for key in counts}
+    first, second = (max(map(width_of, column), default=0) for column in zip(*names.values(), strict=True))
+    for key, n in sorted(counts.items()):
+        category, tier = names[key]
+        yield f"{_padded(category, first)} {_padded(tier, second)} {n:5}"
+    yield f"{_padded(_('all'), first + 1 + second)} {sum(counts.values()):5}"
+
+
+def _padded(text: str, columns: int) -> str:
+    return text + " " * (columns - width_of(text))
+
+
+def _action_name(action: SafetyAction) -> str:
+    """In the user's language."""
+    return {
+        SafetyAction.ALLOW: _("allow"),
+        SafetyAction.WARN: _("warn"),
+        SafetyAction.SUPPORT: _("support"),
+        SafetyAction.BLOCK: _("block"),
+    }[action]
+
+
+def _layer_name(layer: str) -> str:
+    """In the user's language."""
+    return {
+        "words": _("words"),
+        "net": _("net"),
+        "encoder": _("encoder"),
+        "guard": _("guard model"),
+    }.get(layer, layer)
+
+
 def _in_words(verdict: SafetyVerdict) -> str:
     from hychat.safety.telling import category_name
 
     if verdict.action is SafetyAction.ALLOW:
-        return _("allow")
-    facts = [verdict.action.value, category_name(verdict.category), verdict.guard]
+        return _action_name(verdict.action)
+    facts = [_action_name(verdict.action), category_name(verdict.category), _layer_name(verdict.guard)]
     return "  ".join([*facts, f"“{verdict.reason}”"] if verdict.reason else facts)
 
 

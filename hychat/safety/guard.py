@@ -42,6 +42,8 @@ _LOOKED_BACK: Final = 360
 _FINAL: Final = frozenset({SafetyAction.BLOCK, SafetyAction.SUPPORT})
 """Nobody else is asked then."""
 _RULER: Final = "guard"
+_UNREAD: Final = "unread"
+"""The category of a text of which the guard model could not say anything."""
 _RULED: Final = {"safe": SafetyAction.ALLOW, "controversial": SafetyAction.WARN, "unsafe": SafetyAction.BLOCK}
 _HARM: Final = {"safe": 0.0, "controversial": 0.5, "unsafe": 1.0}
 
@@ -135,6 +137,8 @@ class Guard:
         """Given what is blocked, where that is wanted."""
         self._layers = layers
         self._ruler = ruler
+        self._system: tuple[str, WordList | None, SafetyVerdict] = ("", None, _ALLOWED)
+        """The last system text, the lists it was looked up in, and what was said of it."""
 
     @property
     def is_ready(self) -> bool:
@@ -168,18 +172,19 @@ class Guard:
         """Of what a user asks. Raises as `prepare`; and Interrupted, where `cancel` is set."""
         return self.prompts([text], cancel)[0]
 
-    def prompts(self, texts: Sequence[str], cancel: CancelToken | None = None) -> list[SafetyVerdict]:
-        """Of many, which is faster than one by one. Raises as `prompt`."""
+    def prompts(
+        self, texts: Sequence[str], cancel: CancelToken | None = None, *, as_at: SafetyLevel | None = None
+    ) -> list[SafetyVerdict]:
+        """Of many, which is faster than one by one; the semantic model judges `as_at` another level. Raises as `prompt`."""
+        blocked_fpr = BLOCKED_FPR[as_at or self.level]
         words, judge = self._layers.loaded()
         looked = [_looked_through(words, text, cancel) for text in texts]
         verdicts = [_of_hits(each.hits) for each in looked]
         rest = [number for number, verdict in enumerate(verdicts) if verdict.action not in _FINAL]
         if judge is not None:
-            opinions = judge.prompts(
-                [looked[number].judged for number in rest], max(WARNED_FPR, BLOCKED_FPR[self.level])
-            )
+            opinions = judge.prompts([looked[number].judged for number in rest], max(WARNED_FPR, blocked_fpr))
             for number, opinion in zip(rest, opinions, strict=True):
-                found = self._weighed("prompt", opinion, judge)
+                found = self._weighed("prompt", opinion, judge, blocked_fpr)
                 if found.action is not SafetyAction.ALLOW:
                     found = _placed(found, texts[number], judge)
                 verdicts[number] = _heavier(verdicts[number], _kindly(found))
@@ -189,6 +194,20 @@ class Guard:
                     ruled = self._ruled(partial(self._ruler.prompt, texts[number], cancel))
                     verdicts[number] = _heavier(verdicts[number], _kindly(ruled))
         return [self._kept(verdict, text) for verdict, text in zip(verdicts, texts, strict=True)]
+
+    def system(self, text: str, cancel: CancelToken | None = None) -> SafetyVerdict:
+        """Of a text that a chat is held under; it comes with every question, and is judged once. Raises as `prompt`.
+
+        The semantic model judges it as at the standard level whatever the guard's: its thresholds are those of questions,
+        and harmless instructions ("Ignore typos.") lie close to the lower ones.
+        """
+        lists, _judge = self._layers.loaded()
+        known, known_lists, verdict = self._system
+        if text != known or lists is not known_lists:
+            [verdict] = self.prompts([text], cancel, as_at=SafetyLevel.STANDARD)
+            if verdict.category != _UNREAD:
+                self._system = (text, lists, verdict)
+        return verdict
 
     def picture(self, data: bytes) -> SafetyVerdict:
         """Of a PNG or JPEG, where the extra `image-safety` is installed; else nothing is said of it."""
@@ -204,7 +223,9 @@ class Guard:
         hits = [hit for hit in words.hits(folded) if _is_of_reply(hit) and hit.span[1] > shown - start]
         verdict = _moved(_of_hits(hits), start)
         if verdict.action is not SafetyAction.BLOCK and judge is not None:
-            verdict = self._weighed("response", judge.reply(fold(prompt).text, folded.text), judge)
+            verdict = self._weighed(
+                "response", judge.reply(fold(prompt).text, folded.text), judge, BLOCKED_FPR[self.level]
+            )
         if verdict.action is not SafetyAction.BLOCK and self._ruler is not None:
             verdict = _heavier(verdict, self._ruled(partial(self._ruler.reply, prompt, text, cancel)))
         return self._kept(verdict, text)
@@ -217,7 +238,7 @@ class Guard:
             raise
         except HychatError as error:
             action = SafetyAction.BLOCK if self.level is SafetyLevel.STRICT else SafetyAction.ALLOW
-            return SafetyVerdict(action, "unread", guard=_RULER, reason=error.message)
+            return SafetyVerdict(action, _UNREAD, guard=_RULER, reason=error.message)
         return SafetyVerdict(_RULED[ruling.safety], next(iter(ruling.categories), ""), _HARM[ruling.safety], _RULER)
 
     def _kept(self, verdict: SafetyVerdict, text: str) -> SafetyVerdict:
@@ -225,10 +246,10 @@ class Guard:
             self.keep(verdict, text)
         return verdict
 
-    def _weighed(self, kind: str, opinion: Opinion | None, judge: Judge) -> SafetyVerdict:
+    def _weighed(self, kind: str, opinion: Opinion | None, judge: Judge, blocked_fpr: float) -> SafetyVerdict:
         if opinion is None:
             return _ALLOWED
-        blocks, warns = (judge.threshold(kind, opinion.language, fpr) for fpr in (BLOCKED_FPR[self.level], WARNED_FPR))
+        blocks, warns = (judge.threshold(kind, opinion.language, fpr) for fpr in (blocked_fpr, WARNED_FPR))
         action = (
             SafetyAction.BLOCK
             if opinion.harm >= blocks

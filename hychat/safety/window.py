@@ -16,14 +16,16 @@ _HELD_BACK: Final = 80
 class Window:
     """Text goes in as it is written, and comes out once it was checked."""
 
-    def __init__(self, check: Callable[[str, int], SafetyVerdict], least_characters: int = 0) -> None:
+    def __init__(
+        self, check: Callable[[str, int], SafetyVerdict], least_characters: int = 0, *, shown: str = ""
+    ) -> None:
         """`check` judges what was written so far, and is told how many of its characters came out already.
 
-        Where checking is slow, `least_characters` are waited for.
+        Where checking is slow, `least_characters` are waited for. `shown` came out before, in another window.
         """
         self._check = check
         self._least = least_characters
-        self._shown = ""
+        self._shown = shown
         """What came out."""
         self._held = ""
         self.verdict: SafetyVerdict | None = None

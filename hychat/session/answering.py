@@ -61,6 +61,11 @@ class Draft:
         return self.check.verdict if self.check else None
 
     @property
+    def hides_text(self) -> bool:
+        """Whether the model wrote more than may be seen: what was blocked, or what nobody waited to have checked."""
+        return self.check is not None and (self.check.verdict is not None or self.check.is_stopped)
+
+    @property
     def has_grown(self) -> bool:
         """Whether something was written."""
         return bool(self.thought or self.answer)

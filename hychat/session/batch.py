@@ -17,9 +17,10 @@ from hychat.domain.attachment import Attachment
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import Style
 from hychat.domain.errors import HychatError
-from hychat.domain.event import PictureRead, TurnEvent, TurnFailed, TurnFinished
+from hychat.domain.event import PictureRead, SafetyEvent, TurnEvent, TurnFailed, TurnFinished
 from hychat.domain.generation import GenerationSettings
 from hychat.domain.message import Conversation, Message, TextPart
+from hychat.domain.safety import SafetyVerdict
 from hychat.engine.protocol import Engine
 from hychat.session.chat import ChatSession
 from hychat.session.seeing import Eyes
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
     from hychat.safety.guard import Guard
 
 
-class Answered(NamedTuple):
-    """A question that was answered."""
+class Outcome(NamedTuple):
+    """How it went with a question."""
 
-    message: Message
+    ended: Message | HychatError
+    """The answer, or why there is none."""
     pictures: tuple[Attachment, ...] = ()
     """Those that were put into words for a model that cannot see."""
-
-
-Outcome = Answered | HychatError
+    verdicts: tuple[SafetyVerdict, ...] = ()
+    """What the filter found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def answer_all(  # noqa: PLR0913 - the parts of a chat
     guard: "Guard | None" = None,
     eyes: Eyes | None = None,
 ) -> Iterator[Outcome]:
-    """The answer to each task, or the error that stands for it, in order; `cancel` ends what runs and starts nothing more."""
+    """How it went with each task, in order; `cancel` ends what runs and starts nothing more."""
     shared = _SharedEyes(eyes) if eyes else None
     with ThreadPoolExecutor(parallel, thread_name_prefix="batch") as pool:
         running: deque[Future[Outcome]] = deque()
@@ -111,18 +112,21 @@ def _answer(  # noqa: PLR0913 - the parts of a chat
     try:
         parts = (*map(part_of_file, task.files), TextPart(task.prompt))
     except HychatError as unreadable:
-        return unreadable
+        return Outcome(unreadable)
     conversation = Conversation(system=task.system)
     session = ChatSession(engine, conversation, settings=settings, style=task.style, guard=guard, eyes=eyes)
     pictures: list[Attachment] = []
+    verdicts: list[SafetyVerdict] = []
     for event in session.turn(parts, cancel):
         match event:
             case PictureRead(attachment):
                 pictures.append(attachment)
+            case SafetyEvent(verdict):
+                verdicts.append(verdict)
             case TurnFinished(message):
-                return Answered(message, tuple(pictures))
+                return Outcome(message, tuple(pictures), tuple(verdicts))
             case TurnFailed(error):
-                return error
+                return Outcome(error, tuple(pictures), tuple(verdicts))
             case _:
                 pass
     raise AssertionError(task.prompt)

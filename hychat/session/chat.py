@@ -266,11 +266,11 @@ class ChatSession:
                 for progress in loading:
                     yield progress
                     if guard.is_ready:
-                        self.verdict = question_verdict(guard, question, cancel)
+                        self.verdict = question_verdict(guard, question, self.conversation.system, cancel)
                         yield from told(self.verdict)
                         yield from loading
                         return self.verdict
-        self.verdict = question_verdict(guard, question, cancel)
+        self.verdict = question_verdict(guard, question, self.conversation.system, cancel)
         return (yield from told(self.verdict))
 
     def _looked_at(
@@ -343,7 +343,7 @@ class ChatSession:
         self._first_kept = fitted.first_kept
         if asked is None:
             yield from self._keep(fitted.question)
-        draft.check = AnswerCheck(self.guard, question.text, cancel) if self.guard else None
+        draft.check = AnswerCheck(self.guard, question.text, draft.message, cancel) if self.guard else None
         draft.begin(starts_in_thought=model.builder.starts_in_thought(think=bool(settings.think)))
         return Writing(self.engine, model, fitted.prompt, settings, draft, cancel, hurry or CancelToken())
 
@@ -380,7 +380,8 @@ class ChatSession:
         receipt = Receipt(writing.model.name, writing.settings, done.usage)
         answer = writing.draft.written(done.stop, receipt)
         yield from self._keep(answer, writing.draft.tip)
-        if writing.draft.tip is None:  # one of several leaves that to the next turn
+        is_one_of_several = writing.draft.tip is not None  # which leave that to the next turn
+        if not (is_one_of_several or writing.draft.hides_text):
             self._keep_state(done.usage)
         yield TurnFinished(answer, done.usage)
 

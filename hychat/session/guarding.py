@@ -1,12 +1,13 @@
 """What the filter has to do with a turn: its question before the model reads it, its answer before anybody does."""
 
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hychat.domain.cancel import CancelToken
-from hychat.domain.errors import Blocked, Interrupted
+from hychat.domain.errors import Blocked, HychatError, Interrupted
 from hychat.domain.event import Channel, SafetyEvent, TokenEvent, TurnEvent
-from hychat.domain.message import FilePart, ImagePart, Message, TextPart
+from hychat.domain.message import AttachedPart, FilePart, ImagePart, Message, TextPart
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 
 if TYPE_CHECKING:
@@ -19,17 +20,23 @@ _SLOWLY_CHECKED_CHARACTERS: Final = 800
 _ALLOWED: Final = SafetyVerdict(SafetyAction.ALLOW)
 
 
-def question_verdict(guard: "Guard | None", question: Message, cancel: CancelToken) -> SafetyVerdict:
-    """What the filter says of a question, its files and its pictures, the heaviest. Raises Interrupted."""
+def question_verdict(guard: "Guard | None", question: Message, system: str, cancel: CancelToken) -> SafetyVerdict:
+    """What the filter says of a question, what is attached to it, and the system text above it, the heaviest.
+
+    Raises Interrupted.
+    """
     if guard is None:
         return _ALLOWED
+    above = [guard.system(system, cancel)] if system.strip() else []
+    typed = [part.text for part in question.parts if isinstance(part, TextPart)]
+    read = guard.prompts([*typed, *_data(question)], cancel)
     pictures = (part.attachment.data for part in question.parts if isinstance(part, ImagePart))
-    return heaviest([*guard.prompts([*_texts(question)], cancel), *map(guard.picture, pictures)])
+    return heaviest([*read[: len(typed)], *map(_quoted, [*above, *read[len(typed) :]]), *map(guard.picture, pictures)])
 
 
 def texts_verdict(guard: "Guard | None", texts: Sequence[str], cancel: CancelToken) -> SafetyVerdict:
     """What the filter says of texts that were found in pictures, the heaviest. Raises Interrupted."""
-    return heaviest(guard.prompts(texts, cancel)) if guard and texts else _ALLOWED
+    return heaviest([*map(_quoted, guard.prompts(texts, cancel))]) if guard and texts else _ALLOWED
 
 
 def heaviest(verdicts: Sequence[SafetyVerdict]) -> SafetyVerdict:
@@ -45,7 +52,7 @@ def told(verdict: SafetyVerdict) -> Generator[TurnEvent, None, SafetyVerdict]:
         Blocked: The model must not read it.
     """
     is_noted = verdict.action is SafetyAction.ALLOW and verdict.reason
-    if verdict.action in {SafetyAction.WARN, SafetyAction.BLOCK} or is_noted:
+    if verdict.action is not SafetyAction.ALLOW or is_noted:
         yield SafetyEvent(verdict)
     if verdict.action is SafetyAction.BLOCK:
         from hychat.safety.telling import blocked_hint, blocked_text
@@ -54,19 +61,27 @@ def told(verdict: SafetyVerdict) -> Generator[TurnEvent, None, SafetyVerdict]:
     return verdict
 
 
-def _texts(question: Message) -> Iterator[str]:
-    """Data may hold instructions of its own."""
-    for part in question.parts:
-        if isinstance(part, TextPart):
-            yield part.text
-        elif isinstance(part, FilePart):
-            yield part.attachment.text
+def _quoted(verdict: SafetyVerdict) -> SafetyVerdict:
+    """Of what the user did not say himself: who speaks there of harming himself is somebody else."""
+    return replace(verdict, action=SafetyAction.WARN) if verdict.action is SafetyAction.SUPPORT else verdict
+
+
+def _data(question: Message) -> Iterator[str]:
+    """What may hold instructions of its own: files, and the names of all that is attached.
+
+    The names stand before the words, as for the model: alone they are less than a semantic model can judge.
+    """
+    yield from (part.attachment.text for part in question.parts if isinstance(part, FilePart))
+    names = [part.attachment.name for part in question.parts if isinstance(part, AttachedPart)]
+    if names:
+        yield "\n".join([*names, question.text])
 
 
 class AnswerCheck:
     """The answer's thought and text, each through a window of its own."""
 
-    def __init__(self, guard: "Guard", question: str, cancel: CancelToken) -> None:
+    def __init__(self, guard: "Guard", question: str, begun: Message, cancel: CancelToken) -> None:
+        """`begun` is the answer as it was shown before, where it is gone on with."""
         from hychat.safety.window import Window
 
         asked = question[:_ASKED_CHARACTERS]
@@ -74,14 +89,15 @@ class AnswerCheck:
         def check(text: str, shown: int) -> SafetyVerdict:
             try:
                 return guard.reply(asked, text, shown, cancel)
-            except Interrupted:
+            except HychatError:
                 self.is_stopped = True
                 raise
 
         least = _SLOWLY_CHECKED_CHARACTERS if guard.is_slow else 0
         self.is_stopped = False
-        """Whether the user did not wait for a check; what was not checked is not shown."""
-        self._windows = {channel: Window(check, least) for channel in Channel}
+        """Whether a check came to no end, as the user did not wait for it, or it failed; nothing more is shown then."""
+        shown = {Channel.THOUGHT: begun.thought, Channel.ANSWER: begun.text}
+        self._windows = {channel: Window(check, least, shown=shown[channel]) for channel in Channel}
 
     @property
     def verdict(self) -> SafetyVerdict | None:
