@@ -41,6 +41,7 @@ _LOOKED_BACK: Final = 360
 """Characters of an answer before the new ones that are judged with them."""
 _FINAL: Final = frozenset({SafetyAction.BLOCK, SafetyAction.SUPPORT})
 """Nobody else is asked then."""
+_SELF_HARM: Final = "self-harm"
 _RULER: Final = "guard"
 _RULED: Final = {"safe": SafetyAction.ALLOW, "controversial": SafetyAction.WARN, "unsafe": SafetyAction.BLOCK}
 _HARM: Final = {"safe": 0.0, "controversial": 0.5, "unsafe": 1.0}
@@ -263,7 +264,7 @@ def _looked_through(words: WordList, text: str, cancel: CancelToken | None) -> _
         piece = text[first : start + _PIECE_CHARACTERS + _MARGIN_CHARACTERS]
         folded = fold(piece)
         begun_here = range(start - first, start - first + _PIECE_CHARACTERS)
-        hits += [hit.moved(first) for hit in words.hits(folded) if hit.span[0] in begun_here]
+        hits += [_kindly_hit(hit.moved(first)) for hit in words.hits(folded) if hit.span[0] in begun_here]
         if any(hit.tier is Tier.BLOCK for hit in hits):
             break
         left = words.without_allowed(piece, folded)
@@ -298,9 +299,15 @@ def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
 
 
 def _kindly(verdict: SafetyVerdict) -> SafetyVerdict:
-    """Who asks a machine about harming himself is helped, not refused; the lists know themselves which phrase is which."""
-    is_about_himself = verdict.action is SafetyAction.BLOCK and verdict.category == "self-harm"
+    """Who asks a machine about harming himself is helped, not refused."""
+    is_about_himself = verdict.action is SafetyAction.BLOCK and verdict.category == _SELF_HARM
     return replace(verdict, action=SafetyAction.SUPPORT) if is_about_himself else verdict
+
+
+def _kindly_hit(hit: Hit) -> Hit:
+    """The same of a phrase; on the lists, driving others to it is another category."""
+    is_about_himself = hit.tier is Tier.BLOCK and hit.entry.category == _SELF_HARM
+    return replace(hit, tier=Tier.SUPPORT) if is_about_himself else hit
 
 
 def _moved(verdict: SafetyVerdict, characters: int) -> SafetyVerdict:
