@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pydoc_data.topics
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from random import Random
 import pytest
 
 from hychat.domain.errors import ConfigError
-from hychat.safety.fold import fold
+from hychat.safety.fold import Folded, fold
 from hychat.safety.words import Entry, Tier, WordList, load, shipped_entries
 from tests.disguises import DISGUISES
 from tests.programs import ROOT
@@ -86,8 +87,8 @@ def test_a_phrase_is_found_with_signs_for_letters_of_its_worst_word(shipped: Wor
     random, masked = Random(6), masked_words()  # noqa: S311 - a simulation
     missed, cases = [], 0
     for entry in shipped_entries():
-        for word in masked & {*entry.phrase.split()}:
-            at = random.randrange(1, len(word) - 1)
+        for word in sorted(masked & {*entry.phrase.split()}):
+            at = random.choice([at for at in range(1, len(word) - 1) if not fits_another(masked, word, at)])
             sign = random.choice("*#%")
             written = entry.phrase.replace(word, word[:at] + sign + word[at + 1 :])
             cases += 1
@@ -95,6 +96,14 @@ def test_a_phrase_is_found_with_signs_for_letters_of_its_worst_word(shipped: Wor
                 missed.append(written)
     assert cases > 500
     assert missed == []
+
+
+def fits_another(words: set[str], word: str, at: int) -> bool:
+    """Whether another word differs in this letter only, as bombs and boobs do: a sign there says nothing."""
+    return any(
+        len(other) == len(word) and other[:at] + other[at + 1 :] == word[:at] + word[at + 1 :]
+        for other in words - {word}
+    )
 
 
 def masked_words() -> set[str]:
@@ -144,6 +153,45 @@ def test_a_safe_context_nearby_makes_a_hit_weigh_less() -> None:
 def test_a_game_nearby_makes_a_hit_weigh_nothing() -> None:
     words = WordList([Entry("steal a boat", "fraud", Tier.BLOCK)], harmless=["in minecraft"])
     assert words.hits(fold("How do I steal a boat in Minecraft?")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I want to kill myself. I lost everything in gta.",
+        "I want to kill myself in minecraft today.",
+        "我想死，玩游戏中都没意思",
+        "im going to end my life, i spend every day in skyrim and it does not help anymore",
+        "我想自杀，每天只在王者荣耀里活着",
+    ],
+)
+def test_a_game_nearby_does_not_hide_who_speaks_of_harming_himself(shipped: WordList, text: str) -> None:
+    assert [hit.tier for hit in shipped.hits(fold(text))] == [Tier.SUPPORT]
+
+
+def test_a_phrase_that_is_part_of_an_idiom_is_not_found(shipped: WordList) -> None:
+    assert found(shipped, "我想死") == {"我想死"}
+    assert found(shipped, "妈妈，我想死你了！我想死记硬背单词。") == set()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["梗x甲乙丙丁大傻逼，", "a law a game how to make a bomb at home. ", "my novel how to make a bomb at home. "],
+)
+def test_many_hits_among_many_contexts_are_found_in_linear_time(unit: str) -> None:
+    words = WordList(shipped_entries(), ["law", "game", "梗"], ["my novel", "甲乙"], ["a game"])
+    short, long = (fold(unit * (characters // len(unit))) for characters in (10_000, 80_000))
+    assert seconds(words, long) < 25 * seconds(words, short)  # it is 8 where it is linear, and 64 where it is quadratic
+
+
+def seconds(words: WordList, folded: Folded) -> float:
+    """Of the processor, the least of three."""
+    took = []
+    for _turn in range(3):
+        start = time.process_time()
+        words.hits(folded)
+        took.append(time.process_time() - start)
+    return min(took)
 
 
 def test_some_phrases_have_no_safe_context() -> None:

@@ -1,11 +1,13 @@
 """The word lists: phrases that are found whatever they are disguised as, and what makes them harmless."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, cached_property
 from importlib.resources import files
+from itertools import accumulate
 from pathlib import Path
 from sys import intern
 from typing import Any, Final, NamedTuple
@@ -82,12 +84,17 @@ class WordList:
         contexts: Iterable[str] = (),
         allowed: Iterable[str] = (),
         harmless: Iterable[str] = (),
+        idioms: Iterable[str] = (),
     ) -> None:
-        """`contexts` make the phrases near them weigh less, `harmless` ones nothing; what is `allowed` is never found."""
+        """`contexts` make the phrases near them weigh less, `harmless` ones nothing, but for who speaks of harming himself.
+
+        What is `allowed` is never found, nor what is a part of `idioms`, which say something else.
+        """
         self.entries = tuple(entries)
         self._phrases = _Phrases(self.entries)
         self._contexts = _Phrases(_plain_entries(contexts))
         self._harmless = _Phrases(_plain_entries(harmless))
+        self._idioms = _Phrases(_plain_entries(idioms))
         allowances = [*allowed]
         self._has_allowed = bool(allowances)
         self._allowed = _Phrases(_plain_entries(allowances))
@@ -95,20 +102,22 @@ class WordList:
     def hits(self, folded: Folded) -> list[Hit]:
         """What is found in a text, in order."""
         skeleton = _skeleton(folded)
-        found = [*self._phrases.find(skeleton.text)]
+        tokens = _Tokens(skeleton.text)
+        found = [*self._phrases.find(tokens)]
         if not found:
             return []
-        allowed = [(start, end) for _entry, start, end in self._allowed.find(skeleton.text)]
-        contexts = [(start, end) for _entry, start, end in self._contexts.find(skeleton.text)]
-        harmless = [(start, end) for _entry, start, end in self._harmless.find(skeleton.text)]
+        allowed, idioms, contexts, harmless = (
+            _Places((start, end) for _entry, start, end in phrases.find(tokens))
+            for phrases in (self._allowed, self._idioms, self._contexts, self._harmless)
+        )
         hits = []
         for entry, start, end in found:
             tier: Tier | None = entry.tier
-            if entry.is_demotable and any(_is_near(start, end, context) for context in contexts):
+            if entry.is_demotable and contexts.have_near(start, end):
                 tier = _DEMOTED.get(entry.tier)
-            if entry.is_demotable and any(_is_near(start, end, context) for context in harmless):
+            if entry.is_demotable and entry.tier is not Tier.SUPPORT and harmless.have_near(start, end):
                 tier = None
-            if tier is not None and not any(first <= start and end <= last for first, last in allowed):
+            if tier is not None and not allowed.have_around(start, end) and not idioms.have_around(start, end):
                 hits.append(Hit(entry, tier, skeleton.span(start, end)))
         return hits
 
@@ -119,7 +128,7 @@ class WordList:
         skeleton = _skeleton(folded)
         kept, position = [], 0
         for first, last in sorted(
-            skeleton.span(start, end) for _entry, start, end in self._allowed.find(skeleton.text)
+            skeleton.span(start, end) for _entry, start, end in self._allowed.find(_Tokens(skeleton.text))
         ):
             kept.append(text[position : max(first, position)])
             position = max(last, position)
@@ -129,10 +138,31 @@ class WordList:
 _DEMOTED: Final = {Tier.BLOCK: Tier.WARN, Tier.SUPPORT: Tier.SUPPORT}
 
 
-def _is_near(start: int, end: int, context: tuple[int, int]) -> bool:
-    """Before or behind a hit; a phrase is no context of its own."""
-    is_outside = context[1] <= start or context[0] >= end
-    return is_outside and context[0] - end < _CONTEXT_CHARACTERS and start - context[1] < _CONTEXT_CHARACTERS
+class _Places:
+    """Where phrases were found, ready to be asked about many times."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        in_order = sorted(spans)
+        self._starts = [start for start, _end in in_order]
+        self._ends = sorted(end for _start, end in in_order)
+        self._furthest = [*accumulate((end for _start, end in in_order), max)]
+        """The furthest end of those up to each start."""
+
+    def have_near(self, start: int, end: int) -> bool:
+        """Whether one stands before or behind a hit; a phrase is no context of its own."""
+        return _has_between(self._ends, start - _CONTEXT_CHARACTERS + 1, start) or _has_between(
+            self._starts, end, end + _CONTEXT_CHARACTERS - 1
+        )
+
+    def have_around(self, start: int, end: int) -> bool:
+        """Whether a hit stands within one."""
+        n_begun = bisect_right(self._starts, start)
+        return n_begun > 0 and self._furthest[n_begun - 1] >= end
+
+
+def _has_between(places: Sequence[int], first: int, last: int) -> bool:
+    at = bisect_left(places, first)
+    return at < len(places) and places[at] <= last
 
 
 def _plain_entries(phrases: Iterable[str]) -> Iterator[Entry]:
@@ -164,36 +194,35 @@ class _Phrases:
             elif len(glued := "".join(tokens)) >= _FEWEST_LETTERS and len(tokens) > 1:
                 self._glued.setdefault(glued[:_HEAD], []).append((glued, entry))
 
-    def find(self, text: str) -> Iterator[tuple[Entry, int, int]]:
+    def find(self, tokens: "_Tokens") -> Iterator[tuple[Entry, int, int]]:
         """Entries in a skeleton, each with where it stands; the longest where several begin at one place."""
         if not self._tree:
             return
-        tokens = [*_TOKEN.finditer(text)]
-        for nth, token in enumerate(tokens):
-            if _step(self._tree, token[0]) is not None and (hit := self._longest(tokens, nth)):
+        tree = self._tree
+        for nth, word in enumerate(tokens.words):
+            if (word in tree or (word[-1] == "s" and word[:-1] in tree)) and (hit := self._longest(tokens, nth)):
                 yield hit
-            if token.end() - token.start() >= _FEWEST_LETTERS:
-                yield from self._inside(token)
-        if _MIXED.search(text):
+            if len(word) >= _FEWEST_LETTERS:
+                yield from self._inside(word, tokens.starts[nth])
+        if tokens.are_mixed:
             yield from self._in_pinyin(tokens)
 
-    def _longest(self, tokens: Sequence[re.Match[str]], first: int) -> tuple[Entry, int, int] | None:
+    def _longest(self, tokens: "_Tokens", first: int) -> tuple[Entry, int, int] | None:
         node, found = self._tree, None
-        for nth in range(first, len(tokens)):
-            step = _step(node, tokens[nth][0])
+        for nth in range(first, len(tokens.words)):
+            step = _step(node, tokens.words[nth])
             if step is None:
                 break
             node = step
             if "" in node:
-                found = node[""], tokens[first].start(), tokens[nth].end()
+                found = node[""], tokens.starts[first], tokens.ends[nth]
         return found
 
-    def _inside(self, token: re.Match[str]) -> Iterator[tuple[Entry, int, int]]:
-        word = token[0]
+    def _inside(self, word: str, start: int) -> Iterator[tuple[Entry, int, int]]:
         for at in range(len(word) - _FEWEST_LETTERS + 1):
             for glued, entry in self._glued.get(word[at : at + _HEAD], ()):
                 if word.startswith(glued, at):
-                    yield entry, token.start() + at, token.start() + at + len(glued)
+                    yield entry, start + at, start + at + len(glued)
 
     @cached_property
     def _spelled_tree(self) -> _Node:
@@ -206,18 +235,37 @@ class _Phrases:
             node.setdefault("", []).append((tokens, entry))
         return tree
 
-    def _in_pinyin(self, tokens: Sequence[re.Match[str]]) -> Iterator[tuple[Entry, int, int]]:
+    def _in_pinyin(self, tokens: "_Tokens") -> Iterator[tuple[Entry, int, int]]:
         """Phrases of which some characters are written as their syllables, and the others as they are."""
-        for first in range(len(tokens)):
+        syllables = tokens.syllables
+        for first in range(len(syllables)):
             node = self._spelled_tree
-            for nth in range(first, len(tokens)):
-                if (syllable := _syllable(tokens[nth][0])) not in node:
+            for nth in range(first, len(syllables)):
+                if syllables[nth] not in node:
                     break
-                node = node[syllable]
-                written = [token[0] for token in tokens[first : nth + 1]]
-                for characters, entry in node.get("", ()):
-                    if written != characters and _is_spelling(written, characters):
-                        yield entry, tokens[first].start(), tokens[nth].end()
+                node = node[syllables[nth]]
+                if "" in node:
+                    written = tokens.words[first : nth + 1]
+                    for characters, entry in node[""]:
+                        if written != characters and _is_spelling(written, characters):
+                            yield entry, tokens.starts[first], tokens.ends[nth]
+
+
+class _Tokens:
+    """The words and Chinese characters of a skeleton, and where they stand."""
+
+    def __init__(self, skeleton: str) -> None:
+        found = [*_TOKEN.finditer(skeleton)]
+        self.words = [token[0] for token in found]
+        self.starts = [token.start() for token in found]
+        self.ends = [token.end() for token in found]
+        self.are_mixed = _MIXED.search(skeleton) is not None
+        """Whether letters stand beside Chinese characters."""
+
+    @cached_property
+    def syllables(self) -> list[str]:
+        """What is read for each in pinyin."""
+        return [*map(_syllable, self.words)]
 
 
 def _add(tree: _Node, tokens: Sequence[str], entry: Entry) -> None:
@@ -309,6 +357,7 @@ def load(own: Path) -> WordList:
         [word for key in ("en", "zh") for word in contexts[key].splitlines()],
         mine["allow"],
         [word for key in ("games_en", "games_zh") for word in contexts[key].splitlines()],
+        contexts["idioms_zh"].splitlines(),
     )
 
 
