@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pydoc_data.topics
+import re
 import time
 from collections.abc import Iterator
 from importlib.resources import files
@@ -229,6 +230,34 @@ def test_a_file_of_the_users_that_says_nothing_is_a_sentence(tmp_path: Path, con
     own = tmp_path / "words.yaml"
     own.write_bytes(content)
     with pytest.raises(ConfigError, match=told):
+        load(own)
+
+
+@pytest.mark.parametrize(
+    ("before", "between", "after"),
+    [("block:\n- ", "\n- ", "\n"), ("block:\n  - ", "\n  - ", ""), ("block: [", ", ", "]")],
+    ids=["list", "indented", "brackets"],
+)
+def test_a_long_list_of_the_users_is_read_whole(tmp_path: Path, before: str, between: str, after: str) -> None:
+    own = tmp_path / "words.yaml"
+    own.write_text(before + between.join(f"my {number} zebras" for number in range(9000)) + after, encoding="utf-8")
+    assert found(load(own), "tell me of my 8291 zebras") == {"my 8291 zebras"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "block: " + "[" * 200_000,
+        "block:\n" + "- " * 200_000,
+        "? " * 200_000,
+        "".join(f"{' ' * depth}-\n" for depth in range(1500)),
+    ],
+    ids=["brackets", "dashes", "questions", "indents"],
+)
+def test_a_file_of_the_users_that_is_nested_too_deeply_is_told(tmp_path: Path, content: str) -> None:
+    own = tmp_path / "words.yaml"
+    own.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(str(own))):
         load(own)
 
 

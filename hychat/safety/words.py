@@ -376,7 +376,7 @@ def _own_words(path: Path) -> dict[str, list[str]]:
 def _own_content(path: Path) -> Mapping[object, object]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        content = {} if may_be_deep(text) else _yaml(text)
+        content = _yaml(text)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -392,7 +392,8 @@ def _yaml(text: str) -> Any:
     """The content of a YAML text. Raises ValueError where it is none."""
     import yaml
 
+    loader = yaml.SafeLoader if may_be_deep(text) else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+        return yaml.load(text, loader)  # noqa: S506 - both are safe
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())) from error
