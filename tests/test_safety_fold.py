@@ -19,6 +19,8 @@ DISGUISED = {
     "b0at m@k3r": "boat maker",
     "b.o.a.t": "boat",
     "b-o-a-t n-o": "boat no",
+    "b. o. a. t. and": "boat. and",
+    "b\no\na\nt\n \nn\no\n": "boat\n \nno\n",
     "b o a t": "boat",
     "b u y  a  b o a t": "buy a boat",
     "b - u - y": "buy",
@@ -43,6 +45,7 @@ UNTOUCHED = (
     "你好,世界。我们走吧。",
     "ありがとうございます",
     "i am a man",
+    "x, y, z by j. r. r. smith",
     "printf %s%x",
     "*kind* and **bold** words",
 )

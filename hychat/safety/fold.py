@@ -19,7 +19,9 @@ _LEET: Final = str.maketrans("013457@$!", "oieastasi")
 _LEET_SIGNS: Final = frozenset("013457@$!")
 _FEWEST_LETTERS: Final = 2
 _SIGN: Final = r"[.\-_*/|~+,'^\n]"
+_SIGN_IN_LINE: Final = r"[.\-_*/|~+,'^]"
 _SIGNS: Final = re.compile(rf"{_SIGN}+")
+_SIGNS_AND_BLANKS: Final = re.compile(rf"{_SIGN}+ +")
 _TOKEN: Final = re.compile(r"[a-z0-9@$!]+")
 _MASKS: Final = frozenset("*#%")
 _MASKED: Final = re.compile(r"(?<![a-z0-9*#%])[a-z][a-z*#%]+[a-z](?![a-z0-9*#%])")
@@ -57,7 +59,9 @@ class _Patterns:
         self.spaced_sign = re.compile(rf"(?<!{letter}){single}( {_SIGN}{{1,3}})(?= {single}(?!{letter}))")
         self.dotted = re.compile(rf"(?<!{letter}){single}(?:{_SIGN}{{1,3}}{single}){{2,}}(?!{letter})")
         """Letters one by one, signs between them."""
-        self.pair = re.compile(rf"(?<!{letter})(?<!{_SIGN})[^\W\d_]({_SIGN})[^\W\d_](?!{letter})")
+        self.sentences = re.compile(rf"(?<!{letter}){single}(?:{_SIGN}{{1,3}} +{single}){{3,}}(?!{letter})")
+        """The same with a space behind each sign; of fewer they may be a list or initials."""
+        self.pair = re.compile(rf"(?<!{letter})(?<!{_SIGN_IN_LINE})[^\W\d_]({_SIGN})[^\W\d_](?!{letter})")
         """Two letters, which may be `e.g.`: they are one word where others in the text are dotted apart."""
         self.spaced = re.compile(
             rf"(?<!{letter})(?<!{_SIGN}){single}(?: +{single}){{2,}}(?!{letter})(?!{_SIGN}{letter})"
@@ -252,6 +256,9 @@ def _dotted_apart(text: str) -> Iterator[tuple[int, int]]:
     if signs:
         yield from (found.span(1) for found in patterns.pair.finditer(text) if found[1] in signs)
     yield from (found.span(1) for found in patterns.spaced_sign.finditer(text))
+    for found in patterns.sentences.finditer(text):
+        if _are_letters(_SIGNS_AND_BLANKS.sub("", found[0])):
+            yield from (sign.span() for sign in _SIGNS_AND_BLANKS.finditer(text, *found.span()))
 
 
 def _spaced_apart(text: str) -> Iterator[tuple[int, int]]:
