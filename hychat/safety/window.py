@@ -12,7 +12,7 @@ from typing import Final
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 
 SENTENCE_END: Final = re.compile(r"[.!?…][\"')\]”’]*\s|[。！？；][”’」』）]*|\n")
-_SHORTEST_SENTENCE: Final = 12
+_SHORTEST_SENTENCE: Final = 10
 """Letters; in shorter ones words may stand one by one."""
 _FIRST_IDEOGRAPH: Final = "\u2e80"
 _LETTERS_OF_IDEOGRAPH: Final = 3
