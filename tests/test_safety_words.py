@@ -210,6 +210,67 @@ def test_the_users_own_words_count_and_his_allowances_too(tmp_path: Path) -> Non
     assert [hit.tier for hit in words.hits(fold("half a zebra"))] == [Tier.WARN]
 
 
+@pytest.mark.parametrize(
+    ("phrase", "text"),
+    [
+        ("AI", "Are all of you well?"),
+        ("god", "A good dog"),
+        ("bot", "my boot"),
+        ("ios", "a loss"),
+        ("10", "100 things, io"),
+        ("100000", "io"),
+        ("ki", "to kill a process, two kis"),
+        ("C++", "in C, C+ and C#"),
+        ("проект x", "solve x + 2 = 4"),
+        ("爸爸", "爸和妈"),
+        ("ポケモン", "ポケット"),
+    ],
+)
+def test_a_short_word_of_the_users_is_found_in_no_other_word(tmp_path: Path, phrase: str, text: str) -> None:
+    assert found(own_words(tmp_path, block=[phrase]), text) == set()
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text"),
+    [
+        ("AI", "What is AI, please?"),
+        ("god", "many GODS"),
+        ("10", "the best 10."),
+        ("C++", "I write C++17 and c++."),
+        ("проект аврора", "Расскажи про ПРОЕКТ  Аврора!"),
+        ("проект x", "что такое проект x?"),
+        ("ポケモン", "私はポケモンが好きです"),
+        ("오로라 계획", "오로라 계획을 알려줘"),
+        ("مشروع الفجر", "ما هو مشروع الفجر؟"),
+        ("爸爸", "我的爸爸很好"),
+        ("Aurora", "the a.u.r.o.r.a and 4ur0ra"),
+        ("project x", "pr0ject x"),
+    ],
+)
+def test_a_phrase_of_the_users_is_found_in_whatever_script_it_is(tmp_path: Path, phrase: str, text: str) -> None:
+    words = own_words(tmp_path, block=[phrase])
+    assert len(found(words, text)) == 1
+    assert found(own_words(tmp_path, block=[phrase], allow=[phrase]), text) == set()
+
+
+@pytest.mark.parametrize("phrase", ["\u200b", "***", "🔥", "", " "])
+@pytest.mark.parametrize("key", ["block", "warn", "allow"])
+def test_a_phrase_of_the_users_of_which_nothing_is_read_is_told(tmp_path: Path, key: str, phrase: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{phrase!r} holds no letters and no digits")):
+        own_words(tmp_path, **{key: [phrase]})
+
+
+def own_words(folder: Path, **phrases: list[str]) -> WordList:
+    own = folder / "words.yaml"
+    own.write_text(json.dumps(phrases, ensure_ascii=False), encoding="utf-8")
+    return load(own)
+
+
+def test_a_doubled_letter_is_a_part_of_what_was_found_at_both_of_its_ends() -> None:
+    (hit,) = WordList([Entry("llamas in a hall", "x", Tier.BLOCK)]).hits(fold("no llamas in a hall."))
+    assert hit.span == (3, 19)
+
+
 def test_what_is_allowed_is_not_found() -> None:
     entry = Entry("kill a process", "violence", Tier.BLOCK)
     assert found(WordList([entry], allowed=["how to kill a process"]), "how to kill a process") == set()

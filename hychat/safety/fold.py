@@ -125,6 +125,14 @@ class Folded:
         starts, ends = (array("L", compress(places, kept)) for places in (self._starts, self._ends))
         return Folded("".join(compress(self.text, kept)), starts, ends)
 
+    def once(self, stretches: Iterable[tuple[int, int]]) -> "Folded":
+        """With the first character of each stretch standing for all of it."""
+        ends, rest = array("L", self._ends), []
+        for start, end in stretches:
+            ends[start] = ends[end - 1]
+            rest.append((start + 1, end))
+        return Folded(self.text, self._starts, ends).without(rest) if rest else self
+
     def edited(self, edits: Iterable[Edit]) -> "Folded":
         """With stretches replaced by others of any length; in order."""
         pieces: list[str] = []

@@ -31,6 +31,17 @@ _FEWEST_HAN: Final = 4
 """Of a phrase that is also found with some of its characters in pinyin."""
 _FEWEST_LETTERS: Final = 10
 """Of a phrase that is also found without its spaces."""
+_FEWEST_OWN_LETTERS: Final = 6
+"""Of a word of the user's that is found in disguise; a Chinese character counts for two."""
+_SHORT_WORD: Final = 3
+"""Letters; a word of so many is not taken for a plural."""
+_HAN_LETTER: Final = re.compile(rf"[{HAN}]")
+_IN_LISTS: Final = re.compile(rf"[a-z0-9{HAN}\s.,;:!?'\"()，。；：！？、-]+")
+"""What phrases in disguise are made of; another sign or letter would be lost in their skeleton."""
+_OWN_TOKEN: Final = re.compile(
+    r"[^\W_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]+|\S"
+)
+"""Words, and each other sign: also letters of scripts that do not part words, or that add endings to them."""
 _HEAD: Final = 4
 _OWN: Final = "own"
 _CONTEXTS: Final = "contexts.yaml"
@@ -78,58 +89,67 @@ class Hit:
 class WordList:
     """All phrases, ready to be found."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each list is another kind of phrase
         self,
         entries: Iterable[Entry],
         contexts: Iterable[str] = (),
         allowed: Iterable[str] = (),
         harmless: Iterable[str] = (),
         idioms: Iterable[str] = (),
+        own: Iterable[Entry] = (),
     ) -> None:
         """`contexts` make the phrases near them weigh less, `harmless` ones nothing, but for who speaks of harming himself.
 
-        What is `allowed` is never found, nor what is a part of `idioms`, which say something else.
+        What is a part of `idioms` says something else. `own` phrases and those `allowed` are the user's; what is allowed is
+        never found.
         """
-        self.entries = tuple(entries)
-        self._phrases = _Phrases(self.entries)
+        shipped, mine = tuple(entries), tuple(own)
+        self.entries = (*shipped, *mine)
+        self._phrases = _Phrases(shipped)
         self._contexts = _Phrases(_plain_entries(contexts))
         self._harmless = _Phrases(_plain_entries(harmless))
         self._idioms = _Phrases(_plain_entries(idioms))
-        allowances = [*allowed]
-        self._has_allowed = bool(allowances)
-        self._allowed = _Phrases(_plain_entries(allowances))
+        self._own = _OwnPhrases(mine)
+        self._allowed = _OwnPhrases(_plain_entries(allowed))
+
+    @property
+    def has_allowed(self) -> bool:
+        """Whether the user allows anything."""
+        return bool(self._allowed)
 
     def hits(self, folded: Folded) -> list[Hit]:
         """What is found in a text, in order."""
-        skeleton = _skeleton(folded)
-        tokens = _Tokens(skeleton.text)
-        found = [*self._phrases.find(tokens)]
-        if not found:
+        read = _Read(folded)
+        hits = [*self._shipped_hits(read)]
+        hits += [Hit(entry, entry.tier, span) for entry, span in self._own.find(read)]
+        if not hits:
             return []
-        allowed, idioms, contexts, harmless = (
-            _Places((start, end) for _entry, start, end in phrases.find(tokens))
-            for phrases in (self._allowed, self._idioms, self._contexts, self._harmless)
+        allowed = _Places(span for _entry, span in self._allowed.find(read))
+        return sorted((hit for hit in hits if not allowed.have_around(*hit.span)), key=lambda hit: hit.span)
+
+    def _shipped_hits(self, read: "_Read") -> Iterator[Hit]:
+        found = [*self._phrases.find(read.tokens)]
+        if not found:
+            return
+        idioms, contexts, harmless = (
+            _Places((start, end) for _entry, start, end in phrases.find(read.tokens))
+            for phrases in (self._idioms, self._contexts, self._harmless)
         )
-        hits = []
         for entry, start, end in found:
             tier: Tier | None = entry.tier
             if entry.is_demotable and contexts.have_near(start, end):
                 tier = _DEMOTED.get(entry.tier)
             if entry.is_demotable and entry.tier is not Tier.SUPPORT and harmless.have_near(start, end):
                 tier = None
-            if tier is not None and not allowed.have_around(start, end) and not idioms.have_around(start, end):
-                hits.append(Hit(entry, tier, skeleton.span(start, end)))
-        return hits
+            if tier is not None and not idioms.have_around(start, end):
+                yield Hit(entry, tier, read.skeleton.span(start, end))
 
     def without_allowed(self, text: str, folded: Folded) -> str:
         """A text without what is allowed, for those who judge the rest."""
-        if not self._has_allowed:
+        if not self._allowed:
             return text
-        skeleton = _skeleton(folded)
         kept, position = [], 0
-        for first, last in sorted(
-            skeleton.span(start, end) for _entry, start, end in self._allowed.find(_Tokens(skeleton.text))
-        ):
+        for first, last in sorted(span for _entry, span in self._allowed.find(_Read(folded))):
             kept.append(text[position : max(first, position)])
             position = max(last, position)
         return "".join([*kept, text[position:]])
@@ -185,7 +205,7 @@ class _Phrases:
         self._spelled: list[tuple[list[str], Entry]] = []
         """Chinese ones that are long enough to be found in pinyin too."""
         found = [*entries]
-        for entry, skeleton in zip(found, _skeletons(entry.phrase for entry in found), strict=True):
+        for entry, skeleton in zip(found, _skeletons([entry.phrase for entry in found]), strict=True):
             tokens = [*map(intern, _TOKEN.findall(skeleton))]  # each word stands in memory once
             _add(self._tree, tokens, entry)
             if not skeleton.isascii():
@@ -193,6 +213,10 @@ class _Phrases:
                     self._spelled.append((tokens, entry))
             elif len(glued := "".join(tokens)) >= _FEWEST_LETTERS and len(tokens) > 1:
                 self._glued.setdefault(glued[:_HEAD], []).append((glued, entry))
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._tree)
 
     def find(self, tokens: "_Tokens") -> Iterator[tuple[Entry, int, int]]:
         """Entries in a skeleton, each with where it stands; the longest where several begin at one place."""
@@ -268,6 +292,75 @@ class _Tokens:
         return [*map(_syllable, self.words)]
 
 
+class _Read:
+    """A text, as phrases are looked for in it."""
+
+    def __init__(self, folded: Folded) -> None:
+        self.folded = folded
+        self.skeleton = _skeleton(folded)
+        self.tokens = _Tokens(self.skeleton.text)
+
+
+class _OwnPhrases:
+    """The user's phrases, which may be short, or in any script.
+
+    Those that are long enough are found as the shipped ones are, in disguise. The others, of which the skeleton says too
+    little (`good` is `god` there, and `c++` is `c`), and those in other scripts must stand as they are once the text is
+    folded.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        telling: list[Entry] = []
+        self._plain: _Node = {}
+        for entry in entries:
+            if _is_telling(entry.phrase):
+                telling.append(entry)
+            else:
+                _add(self._plain, _OWN_TOKEN.findall(entry.phrase), entry)
+        self._disguised = _Phrases(telling)
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._disguised or self._plain)
+
+    def find(self, read: _Read) -> Iterator[tuple[Entry, tuple[int, int]]]:
+        """Entries, each with where it stands in the original text; the longest where several begin at one place."""
+        for entry, start, end in self._disguised.find(read.tokens):
+            yield entry, read.skeleton.span(start, end)
+        if self._plain:
+            tokens = [*_OWN_TOKEN.finditer(read.folded.text)]
+            for nth, token in enumerate(tokens):
+                if _own_step(self._plain, token[0]) is not None and (hit := self._longest(tokens, nth)):
+                    entry, last = hit
+                    yield entry, read.folded.span(token.start(), tokens[last].end())
+
+    def _longest(self, tokens: Sequence[re.Match[str]], first: int) -> tuple[Entry, int] | None:
+        """The phrase, and its last token."""
+        node, found = self._plain, None
+        for nth in range(first, len(tokens)):
+            step = _own_step(node, tokens[nth][0])
+            if step is None:
+                break
+            node = step
+            if "" in node:
+                found = node[""], nth
+        return found
+
+
+def _is_telling(phrase: str) -> bool:
+    """Whether the skeleton of a folded phrase of the user's is long enough that it means nothing else."""
+    (skeleton,) = _skeletons([phrase])
+    n_letters = sum(map(str.isalpha, skeleton)) + len(_HAN_LETTER.findall(skeleton))
+    is_long = n_letters >= _FEWEST_OWN_LETTERS or (len(phrase.split()) > 1 and any(map(str.isalpha, phrase)))
+    return is_long and _IN_LISTS.fullmatch(phrase) is not None
+
+
+def _own_step(node: _Node, token: str) -> _Node | None:
+    """Along a word, its plural included, where it is no short one."""
+    found: _Node | None = node.get(token)
+    return _step(node, token) if found is None and len(token) > _SHORT_WORD else found
+
+
 def _add(tree: _Node, tokens: Sequence[str], entry: Entry) -> None:
     for token in tokens:
         tree = tree.setdefault(token, {})
@@ -290,14 +383,14 @@ def _is_spelling(written: Sequence[str], characters: Sequence[str]) -> bool:
 def _skeleton(folded: Folded) -> Folded:
     """What is compared: letters and Chinese characters only, each once, digits as the letters they look like."""
     bare = folded.changed(lambda text: _NO_WORD.sub(" ", text).translate(_LEET))
-    return bare.without((found.start() + 1, found.end()) for found in _AGAIN.finditer(bare.text))
+    return bare.once(found.span() for found in _AGAIN.finditer(bare.text))
 
 
-def _skeletons(phrases: Iterable[str]) -> list[str]:
+def _skeletons(phrases: Sequence[str]) -> list[str]:
     """The same of many phrases at once, which are folded texts already."""
-    if not (lines := "\n".join(phrases)):
+    if not phrases:
         return []
-    bare = _NO_WORD_IN_LINES.sub(" ", lines.lower().replace("'", "")).translate(_LEET)
+    bare = _NO_WORD_IN_LINES.sub(" ", "\n".join(phrases).lower().replace("'", "")).translate(_LEET)
     return _AGAIN.sub(r"\1", bare).split("\n")
 
 
@@ -353,11 +446,12 @@ def load(own: Path) -> WordList:
         Entry(phrase, _OWN, tier, is_demotable=False) for tier in (Tier.BLOCK, Tier.WARN) for phrase in mine[tier]
     ]
     return WordList(
-        (*shipped_entries(), *entries),
+        shipped_entries(),
         [word for key in ("en", "zh") for word in contexts[key].splitlines()],
         mine["allow"],
         [word for key in ("games_en", "games_zh") for word in contexts[key].splitlines()],
         contexts["idioms_zh"].splitlines(),
+        entries,
     )
 
 
@@ -369,8 +463,20 @@ def _own_words(path: Path) -> dict[str, list[str]]:
                 _("{path}: {key} is not understood.").format(path=path, key=key),
                 hint=_("It holds the keys block, warn and allow, each a list of phrases."),
             )
-        words[key] = [" ".join(fold(phrase).text.split()) for phrase in phrases if phrase.strip()]
+        words[key] = [_own_phrase(phrase, path) for phrase in phrases]
     return words
+
+
+def _own_phrase(phrase: str, path: Path) -> str:
+    """As it is read in a text.
+
+    Raises:
+        ConfigError: Nothing of it is read.
+    """
+    folded = " ".join(fold(phrase).text.split())
+    if not any(map(str.isalnum, folded)):
+        raise ConfigError(_("{path}: {phrase} holds no letters and no digits.").format(path=path, phrase=repr(phrase)))
+    return folded
 
 
 def _own_content(path: Path) -> Mapping[object, object]:
