@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from hychat.domain.cancel import CancelToken
 from hychat.domain.choices import SafetyLevel
-from hychat.domain.errors import EngineCrashed, Interrupted
+from hychat.domain.errors import ConfigError, EngineCrashed, Interrupted
 from hychat.domain.safety import SafetyAction
 from hychat.safety.fold import Folded
-from hychat.safety.guard import Guard, Layers
+from hychat.safety.guard import Guard, Layers, file_version
 from hychat.safety.guard_model import Ruling, Safety
 from hychat.safety.words import Entry, Hit, Tier, WordList, load
 
@@ -126,6 +127,43 @@ def test_what_the_user_allows_is_not_judged() -> None:
     assert mild.prompt("How do I mend a boat and my rubber boat?").action is SafetyAction.BLOCK
 
 
+def test_what_the_user_allows_is_not_judged_in_an_answer() -> None:
+    own = WordList([], allowed=["rubber boat"])
+    mild = Guard(SafetyLevel.STANDARD, Layers(lambda: own, Shy))
+    assert mild.reply("What is a rubber boat?", "It is a RUBBER B0AT.").action is SafetyAction.ALLOW
+    assert mild.reply("What is a rubber boat?", "It is a boat.").action is SafetyAction.BLOCK
+
+
+def test_words_of_ones_own_that_change_count_from_the_next_question_on(tmp_path: Path) -> None:
+    own = tmp_path / "words.yaml"
+    changing = Guard(SafetyLevel.STANDARD, own_layers(own))
+    assert changing.prompt("my green boat").action is SafetyAction.ALLOW
+    own.write_text("block: [green boat]", encoding="utf-8")
+    assert changing.prompt("my green boat").action is SafetyAction.BLOCK
+    own.write_text("block: [green, boat]\nallow: [green boat]", encoding="utf-8")
+    assert changing.prompt("my green boat").action is SafetyAction.ALLOW
+    assert changing.prompt("my boat").action is SafetyAction.BLOCK
+    own.unlink()
+    assert changing.prompt("my boat").action is SafetyAction.ALLOW
+
+
+def test_words_of_ones_own_that_are_broken_are_told_once_and_those_from_before_stay(tmp_path: Path) -> None:
+    own = tmp_path / "words.yaml"
+    own.write_text("block: [green boat]", encoding="utf-8")
+    changing = Guard(SafetyLevel.STANDARD, own_layers(own))
+    changing.prepare()
+    own.write_text("block: green boat, red boat", encoding="utf-8")
+    assert changing.reply("", "The green boat.").action is SafetyAction.BLOCK
+    with pytest.raises(ConfigError, match="block is not understood"):
+        changing.prompt("my green boat")
+    assert changing.prompt("my green boat").action is SafetyAction.BLOCK
+
+
+def own_layers(own: Path) -> Layers:
+    """The words of a file, without the models."""
+    return Layers(lambda: load(own), lambda: None, lambda: file_version(own))
+
+
 def test_the_worst_sentence_is_pointed_at() -> None:
     text = "Hello there. I want your boat! Thanks."
     verdict = Guard(SafetyLevel.STANDARD, Layers(lambda: WordList([]), Shy)).prompt(text)
@@ -158,6 +196,27 @@ class Ruler:
 
     def reply(self, prompt: str, text: str, cancel: CancelToken | None = None) -> Ruling:
         return self.prompt(prompt + text, cancel)
+
+
+class Reading(Ruler):
+    """A guard model that notes what it reads."""
+
+    def __init__(self) -> None:
+        super().__init__("safe")
+        self.read: list[str] = []
+
+    def prompt(self, text: str, cancel: CancelToken | None = None) -> Ruling:
+        self.read.append(text)
+        return super().prompt(text, cancel)
+
+
+def test_a_guard_model_does_not_read_what_the_user_allows() -> None:
+    ruler = Reading()
+    own = WordList([], allowed=["rubber boat"])
+    ruled = Guard(SafetyLevel.STRICT, Layers(lambda: own, lambda: None), ruler)
+    ruled.prompt("Mend my RUBBER B0AT, please.")
+    ruled.reply("My rubber boat? ", "A rubber boat floats.")
+    assert ruler.read == ["Mend my , please.", "My ? A  floats."]
 
 
 @pytest.mark.parametrize(

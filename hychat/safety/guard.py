@@ -16,7 +16,7 @@ from hychat.domain.choices import SafetyLevel
 from hychat.domain.errors import HychatError, Interrupted
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _
-from hychat.safety.fold import fold
+from hychat.safety.fold import Folded, fold
 from hychat.safety.guard_model import Ruling
 from hychat.safety.window import SENTENCE_END
 from hychat.safety.words import Hit, Tier, WordList, load
@@ -107,11 +107,18 @@ class Ruler(Protocol):
 class Layers:
     """What a guard asks, read when the first text comes, or before by `prepare`; guards of several levels may share them."""
 
-    def __init__(self, words: Callable[[], WordList], judge: Callable[[], Judge | None]) -> None:
-        """`words` and `judge` load what they return."""
+    def __init__(
+        self,
+        words: Callable[[], WordList],
+        judge: Callable[[], Judge | None],
+        words_version: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`words` and `judge` load what they return; where `words_version` has changed, the words have too."""
         self._open_words, self._open_judge = words, judge
+        self._words_version = words_version
         self._loading = threading.Lock()
         self._loaded: tuple[WordList, Judge | None] | None = None
+        self._loaded_version: object = None
 
     @property
     def is_ready(self) -> bool:
@@ -122,8 +129,23 @@ class Layers:
         """All of them. Raises as `Guard.prepare`."""
         with self._loading:
             if self._loaded is None:
+                self._loaded_version = self._words_version()
                 self._loaded = self._open_words(), self._open_judge()
             return self._loaded
+
+    def renewed(self) -> tuple[WordList, Judge | None]:
+        """The same, with words that were changed since.
+
+        Raises:
+            ConfigError: The user's own word list cannot be read. The words from before stay, and it is said once.
+        """
+        words, judge = self.loaded()
+        with self._loading:
+            if (version := self._words_version()) != self._loaded_version:
+                self._loaded_version = version
+                words = self._open_words()
+                self._loaded = words, judge
+        return words, judge
 
 
 class Guard:
@@ -171,7 +193,7 @@ class Guard:
 
     def prompts(self, texts: Sequence[str], cancel: CancelToken | None = None) -> list[SafetyVerdict]:
         """Of many, which is faster than one by one. Raises as `prompt`."""
-        words, judge = self._layers.loaded()
+        words, judge = self._layers.renewed()
         looked = [_looked_through(words, text, cancel) for text in texts]
         verdicts = [_of_hits(each.hits) for each in looked]
         rest = [number for number, verdict in enumerate(verdicts) if verdict.action not in _FINAL]
@@ -182,12 +204,12 @@ class Guard:
             for number, opinion in zip(rest, opinions, strict=True):
                 found = self._weighed("prompt", opinion, judge)
                 if found.action is not SafetyAction.ALLOW:
-                    found = _placed(found, texts[number], judge)
+                    found = _placed(found, texts[number], words, judge)
                 verdicts[number] = _heavier(verdicts[number], _kindly(found))
         if self._ruler is not None:
             for number in rest:
                 if verdicts[number].action not in _FINAL:
-                    ruled = self._ruled(partial(self._ruler.prompt, texts[number], cancel))
+                    ruled = self._ruled(partial(self._ruler.prompt, _left(words, texts[number]), cancel))
                     verdicts[number] = _heavier(verdicts[number], _kindly(ruled))
         return [self._kept(verdict, text) for verdict, text in zip(verdicts, texts, strict=True)]
 
@@ -205,9 +227,11 @@ class Guard:
         hits = [hit for hit in words.hits(folded) if _is_of_reply(hit) and hit.span[1] > shown - start]
         verdict = _moved(_of_hits(hits), start)
         if verdict.action is not SafetyAction.BLOCK and judge is not None:
-            verdict = self._weighed("response", judge.reply(fold(prompt).text, folded.text), judge)
+            opinion = judge.reply(_judged(words, prompt, fold(prompt)), _judged(words, text[start:], folded))
+            verdict = self._weighed("response", opinion, judge)
         if verdict.action is not SafetyAction.BLOCK and self._ruler is not None:
-            verdict = _heavier(verdict, self._ruled(partial(self._ruler.reply, prompt, text, cancel)))
+            asked, said = (_left(words, each) for each in (prompt, text))
+            verdict = _heavier(verdict, self._ruled(partial(self._ruler.reply, asked, said, cancel)))
         return self._kept(verdict, text)
 
     def _ruled(self, ask: Callable[[], Ruling]) -> SafetyVerdict:
@@ -267,14 +291,33 @@ def _looked_through(words: WordList, text: str, cancel: CancelToken | None) -> _
         hits += [_kindly_hit(hit.moved(first)) for hit in words.hits(folded) if hit.span[0] in begun_here]
         if any(hit.tier is Tier.BLOCK for hit in hits):
             break
-        left = words.without_allowed(piece, folded)
-        judged.append(folded.text if left is piece else fold(left).text)
+        judged.append(_judged(words, piece, folded))
     return _Looked(hits, "".join(judged))
+
+
+def _judged(words: WordList, text: str, folded: Folded) -> str:
+    """A text as the semantic model gets it."""
+    left = words.without_allowed(text, folded)
+    return folded.text if left is text else fold(left).text
+
+
+def _left(words: WordList, text: str) -> str:
+    """A text as the guard model gets it: without what is allowed."""
+    return words.without_allowed(text, fold(text)) if words.has_allowed else text
 
 
 def open_layers(own_words: Path) -> Layers:
     """Those that come with hychat, with the user's own phrases, where there is such a file."""
-    return Layers(lambda: load(own_words), _shipped_judge)
+    return Layers(lambda: load(own_words), _shipped_judge, lambda: file_version(own_words))
+
+
+def file_version(file: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written again; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _shipped_judge() -> Judge:
@@ -283,7 +326,7 @@ def _shipped_judge() -> Judge:
     return Classifier.load()
 
 
-def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
+def _placed(verdict: SafetyVerdict, text: str, words: WordList, judge: Judge) -> SafetyVerdict:
     """With the part of the text that the model finds worst; of a very long one that would take as long as the judgement."""
     if len(text) > _LONGEST_PLACED:
         return verdict
@@ -291,7 +334,8 @@ def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
     step = max(1, ceil(len(ends) / _MOST_PARTS))
     edges = [0, *sorted({*ends[step - 1 :: step], len(text)})]
     spans = [*pairwise(edges)]
-    opinions = judge.prompts([fold(text[slice(*span)]).text for span in spans], WARNED_FPR)
+    parts = [text[slice(*span)] for span in spans]
+    opinions = judge.prompts([_judged(words, part, fold(part)) for part in parts], WARNED_FPR)
     harms = [(opinion.harm, span) for span, opinion in zip(spans, opinions, strict=True) if opinion]
     _harm, span = max(harms, default=(0.0, (0, len(text))))
     excerpt = shorten(text[slice(*span)], _EXCERPT_CHARACTERS, placeholder=" …")
