@@ -1,5 +1,6 @@
 """One reading of a text, whatever it is disguised as, and the way back to what was written."""
 
+import unicodedata
 from itertools import pairwise
 
 import pytest
@@ -13,6 +14,7 @@ DISGUISED = {
     "ｂｏａｔ": "boat",
     "b\u200bo\u200dat": "boat",
     "b\u0301o\u0336a\u0308t": "boat",
+    "bo\x01a\x7ft\x1b": "boat",
     "𝓫𝓸𝓪𝓽 🅱🅾🅰🆃": "boat boat",
     "bоаt": "boat",
     "Κit": "kit",
@@ -84,11 +86,24 @@ def test_nothing_is_made_up_of_plain_text(text: str) -> None:
     assert len(fold(text).text) <= len(text)
 
 
-@given(st.text(alphabet="abc ABC.,12*-炸弹，🔥\u200bа\n"))
+@given(
+    st.text(alphabet="abc ABC.,12*-炸弹，🔥\u200b\x00\x01\x1b\x7fа\t\r\n")
+    | st.text(alphabet=st.characters(codec="ascii"))
+)
 def test_only_lower_case_remains_and_nothing_unseen(text: str) -> None:
     read = fold(text).text
     assert read == read.lower()
     assert "\u200b" not in read
+    assert all(sign in "\t\n\r" or unicodedata.category(sign) != "Cc" for sign in read)
+
+
+@given(st.lists(st.sampled_from(["ab", "B", " ", ". ", "\x01", "\x7f\x00"])).map("".join))
+def test_what_controls_stand_in_is_read_as_without_them_and_leads_back(text: str) -> None:
+    folded = fold(text)
+    assert folded.text == fold("".join(filter(str.isprintable, text))).text
+    for at, letter in enumerate(folded.text):
+        start, end = folded.span(at, at + 1)
+        assert text[start:end].lower() == letter
 
 
 @given(st.text(), st.text())

@@ -46,6 +46,7 @@ _AS_THEY_ARE: Final = frozenset({*_KANA, *_HANGUL})
 _ENCLOSED: Final = ((0x1F150, 26), (0x1F170, 26))
 """White letters on black, which Unicode does not decompose: first code point and count, from A on."""
 _UNSEEN_KINDS: Final = frozenset({"Mn", "Me", "Cc", "Cf", "Cs", "Co"})
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 _UNSEEN: Final = "\0"
 _UNSEEN_RUN: Final = re.compile("\0+")
 
@@ -161,6 +162,7 @@ def fold(text: str) -> Folded:
     folded = Folded(text, range(len(text)), range(1, len(text) + 1))
     if text.isascii():
         folded = folded.changed(str.lower)
+        folded = folded.without(found.span() for found in _CONTROLS.finditer(folded.text))
     else:
         folded = folded.changed(lambda text: text.translate(_PLAIN))
         folded = folded.edited(_ligatures(folded.text))
