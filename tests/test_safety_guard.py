@@ -356,3 +356,9 @@ def test_reading_a_long_text_can_be_stopped() -> None:
     with pytest.raises(Interrupted):
         Guard(SafetyLevel.STANDARD, Layers(lambda: words, lambda: None)).prompt(FILLER * 20, words.cancel)
     assert words.looks == 1
+
+
+def test_no_model_is_asked_once_the_user_has_stopped() -> None:
+    words = Interrupting()
+    with pytest.raises(Interrupted):
+        Guard(SafetyLevel.STANDARD, Layers(lambda: words, Shy)).prompt("How do I mend a boat?", words.cancel)

@@ -198,6 +198,7 @@ class Guard:
         verdicts = [_of_hits(each.hits) for each in looked]
         rest = [number for number, verdict in enumerate(verdicts) if verdict.action not in _FINAL]
         if judge is not None:
+            _stop_where(cancel)
             opinions = judge.prompts(
                 [looked[number].judged for number in rest], max(WARNED_FPR, BLOCKED_FPR[self.level])
             )
@@ -282,8 +283,7 @@ def _looked_through(words: WordList, text: str, cancel: CancelToken | None) -> _
     hits: list[Hit] = []
     judged: list[str] = []
     for start in range(0, max(1, len(text)), _PIECE_CHARACTERS):
-        if cancel is not None and cancel.is_set:
-            raise Interrupted(_("Stopped."))
+        _stop_where(cancel)
         first = max(0, start - _MARGIN_CHARACTERS)
         piece = text[first : start + _PIECE_CHARACTERS + _MARGIN_CHARACTERS]
         folded = fold(piece)
@@ -293,6 +293,12 @@ def _looked_through(words: WordList, text: str, cancel: CancelToken | None) -> _
             break
         judged.append(_judged(words, piece, folded))
     return _Looked(hits, "".join(judged))
+
+
+def _stop_where(cancel: CancelToken | None) -> None:
+    """Raises Interrupted where the user does not wait any more."""
+    if cancel is not None and cancel.is_set:
+        raise Interrupted(_("Stopped."))
 
 
 def _judged(words: WordList, text: str, folded: Folded) -> str:
