@@ -1,5 +1,6 @@
 """One reading of a text, whatever it is disguised as, and the way back to what was written."""
 
+import unicodedata
 from itertools import pairwise
 
 import pytest
@@ -13,12 +14,15 @@ DISGUISED = {
     "ｂｏａｔ": "boat",
     "b\u200bo\u200dat": "boat",
     "b\u0301o\u0336a\u0308t": "boat",
+    "bo\x01a\x7ft\x1b": "boat",
     "𝓫𝓸𝓪𝓽 🅱🅾🅰🆃": "boat boat",
     "bоаt": "boat",
     "Κit": "kit",
     "b0at m@k3r": "boat maker",
     "b.o.a.t": "boat",
     "b-o-a-t n-o": "boat no",
+    "b. o. a. t. and": "boat. and",
+    "b\no\na\nt\n \nn\no\n": "boat\n \nno\n",
     "b o a t": "boat",
     "b u y  a  b o a t": "buy a boat",
     "b - u - y": "buy",
@@ -43,6 +47,7 @@ UNTOUCHED = (
     "你好,世界。我们走吧。",
     "ありがとうございます",
     "i am a man",
+    "x, y, z by j. r. r. smith",
     "printf %s%x",
     "*kind* and **bold** words",
 )
@@ -81,11 +86,24 @@ def test_nothing_is_made_up_of_plain_text(text: str) -> None:
     assert len(fold(text).text) <= len(text)
 
 
-@given(st.text(alphabet="abc ABC.,12*-炸弹，🔥\u200bа\n"))
+@given(
+    st.text(alphabet="abc ABC.,12*-炸弹，🔥\u200b\x00\x01\x1b\x7fа\t\r\n")
+    | st.text(alphabet=st.characters(codec="ascii"))
+)
 def test_only_lower_case_remains_and_nothing_unseen(text: str) -> None:
     read = fold(text).text
     assert read == read.lower()
     assert "\u200b" not in read
+    assert all(sign in "\t\n\r" or unicodedata.category(sign) != "Cc" for sign in read)
+
+
+@given(st.lists(st.sampled_from(["ab", "B", " ", ". ", "\x01", "\x7f\x00"])).map("".join))
+def test_what_controls_stand_in_is_read_as_without_them_and_leads_back(text: str) -> None:
+    folded = fold(text)
+    assert folded.text == fold("".join(filter(str.isprintable, text))).text
+    for at, letter in enumerate(folded.text):
+        start, end = folded.span(at, at + 1)
+        assert text[start:end].lower() == letter
 
 
 @given(st.text(), st.text())

@@ -2,20 +2,26 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hychat.domain.choices import SafetyLevel
 from hychat.domain.safety import SafetyAction, SafetyVerdict
+from hychat.safety.guard import Guard, Layers
 from hychat.safety.window import Window
+from hychat.safety.words import Entry, Tier, WordList
 
-LONGEST_WAIT = 160 + 40
-"""Characters after which something comes, without an end of a sentence."""
+LONGEST_WAIT = 130 + 1
+"""Letters after which something comes, without an end of a sentence."""
+MOST_WAITING = 1000
+"""Characters of any kind that wait at most."""
 
 
 def bad_words(text: str, _shown: int = 0) -> SafetyVerdict:
     found = re.search("very bad phrase|很坏的话", text)
     return (
-        SafetyVerdict(SafetyAction.BLOCK, "test", 1.0, "words", found[0])
+        SafetyVerdict(SafetyAction.BLOCK, "test", 1.0, "words", found[0], found.span())
         if found
         else SafetyVerdict(SafetyAction.ALLOW)
     )
@@ -78,14 +84,74 @@ def test_blocked_text_is_never_seen_however_it_is_cut(pieces: list[str]) -> None
     assert whole.startswith(shown)
 
 
-@given(st.text(alphabet="ab .。\n", max_size=600))
+@given(st.lists(st.sampled_from(["ab", "a ", ". ", "。", "\n", "***" * 20, " " * 90]), max_size=300).map("".join))
 def test_text_waits_for_its_sentence_at_most(text: str) -> None:
     window = Window(bad_words)
-    shown, since = 0, 0
-    for letter in text:
-        since += 1
+    shown, letters = 0, 0
+    for at, letter in enumerate(text, start=1):
+        letters += letter.isalnum()
         if out := window.feed(letter):
             shown += len(out)
-            since = 0
-        assert since <= LONGEST_WAIT
+            letters = sum(map(str.isalnum, text[shown:at]))
+        assert letters <= LONGEST_WAIT
+        assert at - shown <= MOST_WAITING
     assert shown + len(window.finish()) == len(text)
+
+
+def test_ordinary_sentences_come_out_as_they_end() -> None:
+    text = "First, open the door. Then look around! Is anybody there? Nobody answered.\nHe left. 他走进了房间。里面没有人。"
+    assert releases(text) == [
+        "First, open the door. ",
+        "Then look around! ",
+        "Is anybody there? ",
+        "Nobody answered.\n",
+        "He left. 他走进了房间。",
+        "里面没有人。",
+    ]
+
+
+def releases(text: str) -> list[str]:
+    """What comes out of it, written letter by letter."""
+    window = Window(bad_words)
+    return [*filter(None, [*map(window.feed, text), window.finish()])]
+
+
+def test_a_list_of_short_lines_comes_out_in_bunches() -> None:
+    text = "".join(f"- pear {number}\n" for number in range(100))
+    bunches = releases(text)
+    assert "".join(bunches) == text
+    assert len(bunches) > 5
+    assert max(map(len, bunches)) < 300
+
+
+def bombs(text: str, shown: int) -> SafetyVerdict:
+    return BOMBS.reply("", text, shown)
+
+
+BOMBS = Guard(
+    SafetyLevel.STANDARD,
+    Layers(lambda: WordList([Entry("make a bomb at home", "weapons", Tier.BLOCK)]), lambda: None),
+)
+SPREAD = {
+    "lines": ("Sure, like this:\n1. ", "make\na\nbomb\nat home\nat once, with what you have\n"),
+    "letters on lines": ("Sure.\n", "\n".join("make a bomb at home") + "\nand so on. "),
+    "letters as sentences": ("This is how it is done. ", ". ".join("makeabombathome") + ". "),
+    "stars": ("This is how it is done. ", ("*" * 30).join("make a bomb at home")),
+}
+"""What is harmless, and a phrase that is spread behind it."""
+
+
+@pytest.mark.parametrize("spread", SPREAD)
+def test_a_phrase_that_is_spread_over_lines_and_signs_never_begins_to_come_out(spread: str) -> None:
+    before, phrase = SPREAD[spread]
+    window = Window(bombs)
+    shown = "".join([*map(window.feed, before + phrase), window.finish()])
+    assert window.verdict is not None
+    assert before.startswith(shown)
+
+
+def test_short_sentences_before_what_is_blocked_come_out() -> None:
+    window = Window(bombs)
+    assert window.feed("Sure. All is well. Now make a bomb at home. And ") == "Sure. All is well. "
+    assert window.verdict is not None
+    assert window.feed("so on, as long as you like. ") == window.finish() == ""

@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import pydoc_data.topics
+import re
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +14,7 @@ from random import Random
 import pytest
 
 from hychat.domain.errors import ConfigError
-from hychat.safety.fold import fold
+from hychat.safety.fold import Folded, fold
 from hychat.safety.words import Entry, Tier, WordList, load, shipped_entries
 from tests.disguises import DISGUISES
 from tests.programs import ROOT
@@ -86,8 +88,8 @@ def test_a_phrase_is_found_with_signs_for_letters_of_its_worst_word(shipped: Wor
     random, masked = Random(6), masked_words()  # noqa: S311 - a simulation
     missed, cases = [], 0
     for entry in shipped_entries():
-        for word in masked & {*entry.phrase.split()}:
-            at = random.randrange(1, len(word) - 1)
+        for word in sorted(masked & {*entry.phrase.split()}):
+            at = random.choice([at for at in range(1, len(word) - 1) if not fits_another(masked, word, at)])
             sign = random.choice("*#%")
             written = entry.phrase.replace(word, word[:at] + sign + word[at + 1 :])
             cases += 1
@@ -95,6 +97,14 @@ def test_a_phrase_is_found_with_signs_for_letters_of_its_worst_word(shipped: Wor
                 missed.append(written)
     assert cases > 500
     assert missed == []
+
+
+def fits_another(words: set[str], word: str, at: int) -> bool:
+    """Whether another word differs in this letter only, as bombs and boobs do: a sign there says nothing."""
+    return any(
+        len(other) == len(word) and other[:at] + other[at + 1 :] == word[:at] + word[at + 1 :]
+        for other in words - {word}
+    )
 
 
 def masked_words() -> set[str]:
@@ -146,6 +156,45 @@ def test_a_game_nearby_makes_a_hit_weigh_nothing() -> None:
     assert words.hits(fold("How do I steal a boat in Minecraft?")) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I want to kill myself. I lost everything in gta.",
+        "I want to kill myself in minecraft today.",
+        "我想死，玩游戏中都没意思",
+        "im going to end my life, i spend every day in skyrim and it does not help anymore",
+        "我想自杀，每天只在王者荣耀里活着",
+    ],
+)
+def test_a_game_nearby_does_not_hide_who_speaks_of_harming_himself(shipped: WordList, text: str) -> None:
+    assert [hit.tier for hit in shipped.hits(fold(text))] == [Tier.SUPPORT]
+
+
+def test_a_phrase_that_is_part_of_an_idiom_is_not_found(shipped: WordList) -> None:
+    assert found(shipped, "我想死") == {"我想死"}
+    assert found(shipped, "妈妈，我想死你了！我想死记硬背单词。") == set()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["梗x甲乙丙丁大傻逼，", "a law a game how to make a bomb at home. ", "my novel how to make a bomb at home. "],
+)
+def test_many_hits_among_many_contexts_are_found_in_linear_time(unit: str) -> None:
+    words = WordList(shipped_entries(), ["law", "game", "梗"], ["my novel", "甲乙"], ["a game"])
+    short, long = (fold(unit * (characters // len(unit))) for characters in (10_000, 80_000))
+    assert seconds(words, long) < 25 * seconds(words, short)  # it is 8 where it is linear, and 64 where it is quadratic
+
+
+def seconds(words: WordList, folded: Folded) -> float:
+    """Of the processor, the least of three."""
+    took = []
+    for _turn in range(3):
+        start = time.process_time()
+        words.hits(folded)
+        took.append(time.process_time() - start)
+    return min(took)
+
+
 def test_some_phrases_have_no_safe_context() -> None:
     words = WordList([Entry("steal a boat", "minors", Tier.BLOCK, is_demotable=False)], ["in a novel"])
     assert [hit.tier for hit in words.hits(fold("in a novel they steal a boat"))] == [Tier.BLOCK]
@@ -159,6 +208,67 @@ def test_the_users_own_words_count_and_his_allowances_too(tmp_path: Path) -> Non
     words = load(own)
     assert found(words, "tell me of p.r.o.j.e.c.t zebra 斑馬計劃") == {"project zebra 斑马计划"}
     assert [hit.tier for hit in words.hits(fold("half a zebra"))] == [Tier.WARN]
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text"),
+    [
+        ("AI", "Are all of you well?"),
+        ("god", "A good dog"),
+        ("bot", "my boot"),
+        ("ios", "a loss"),
+        ("10", "100 things, io"),
+        ("100000", "io"),
+        ("ki", "to kill a process, two kis"),
+        ("C++", "in C, C+ and C#"),
+        ("проект x", "solve x + 2 = 4"),
+        ("爸爸", "爸和妈"),
+        ("ポケモン", "ポケット"),
+    ],
+)
+def test_a_short_word_of_the_users_is_found_in_no_other_word(tmp_path: Path, phrase: str, text: str) -> None:
+    assert found(own_words(tmp_path, block=[phrase]), text) == set()
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text"),
+    [
+        ("AI", "What is AI, please?"),
+        ("god", "many GODS"),
+        ("10", "the best 10."),
+        ("C++", "I write C++17 and c++."),
+        ("проект аврора", "Расскажи про ПРОЕКТ  Аврора!"),
+        ("проект x", "что такое проект x?"),
+        ("ポケモン", "私はポケモンが好きです"),
+        ("오로라 계획", "오로라 계획을 알려줘"),
+        ("مشروع الفجر", "ما هو مشروع الفجر؟"),
+        ("爸爸", "我的爸爸很好"),
+        ("Aurora", "the a.u.r.o.r.a and 4ur0ra"),
+        ("project x", "pr0ject x"),
+    ],
+)
+def test_a_phrase_of_the_users_is_found_in_whatever_script_it_is(tmp_path: Path, phrase: str, text: str) -> None:
+    words = own_words(tmp_path, block=[phrase])
+    assert len(found(words, text)) == 1
+    assert found(own_words(tmp_path, block=[phrase], allow=[phrase]), text) == set()
+
+
+@pytest.mark.parametrize("phrase", ["\u200b", "***", "🔥", "", " "])
+@pytest.mark.parametrize("key", ["block", "warn", "allow"])
+def test_a_phrase_of_the_users_of_which_nothing_is_read_is_told(tmp_path: Path, key: str, phrase: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{phrase!r} holds no letters and no digits")):
+        own_words(tmp_path, **{key: [phrase]})
+
+
+def own_words(folder: Path, **phrases: list[str]) -> WordList:
+    own = folder / "words.yaml"
+    own.write_text(json.dumps(phrases, ensure_ascii=False), encoding="utf-8")
+    return load(own)
+
+
+def test_a_doubled_letter_is_a_part_of_what_was_found_at_both_of_its_ends() -> None:
+    (hit,) = WordList([Entry("llamas in a hall", "x", Tier.BLOCK)]).hits(fold("no llamas in a hall."))
+    assert hit.span == (3, 19)
 
 
 def test_what_is_allowed_is_not_found() -> None:
@@ -181,6 +291,34 @@ def test_a_file_of_the_users_that_says_nothing_is_a_sentence(tmp_path: Path, con
     own = tmp_path / "words.yaml"
     own.write_bytes(content)
     with pytest.raises(ConfigError, match=told):
+        load(own)
+
+
+@pytest.mark.parametrize(
+    ("before", "between", "after"),
+    [("block:\n- ", "\n- ", "\n"), ("block:\n  - ", "\n  - ", ""), ("block: [", ", ", "]")],
+    ids=["list", "indented", "brackets"],
+)
+def test_a_long_list_of_the_users_is_read_whole(tmp_path: Path, before: str, between: str, after: str) -> None:
+    own = tmp_path / "words.yaml"
+    own.write_text(before + between.join(f"my {number} zebras" for number in range(9000)) + after, encoding="utf-8")
+    assert found(load(own), "tell me of my 8291 zebras") == {"my 8291 zebras"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "block: " + "[" * 200_000,
+        "block:\n" + "- " * 200_000,
+        "? " * 200_000,
+        "".join(f"{' ' * depth}-\n" for depth in range(1500)),
+    ],
+    ids=["brackets", "dashes", "questions", "indents"],
+)
+def test_a_file_of_the_users_that_is_nested_too_deeply_is_told(tmp_path: Path, content: str) -> None:
+    own = tmp_path / "words.yaml"
+    own.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(str(own))):
         load(own)
 
 

@@ -1,6 +1,7 @@
 """Text that others wrote, made harmless for a terminal."""
 
 import os
+import re
 from typing import Final
 
 _KEPT_CONTROLS: Final = {ord("\n"), ord("\t")}
@@ -33,9 +34,16 @@ def readable(argument: str) -> str:
     return argument
 
 
-_MOST_BRACKETS: Final = 2000
+_MOST_NESTED: Final = 2000
+_YAML_LEAD: Final = re.compile(r"[ \t?:-]+")
+"""What stands before the content of a line: indentation, and the signs of lists and mappings that begin there."""
 
 
 def may_be_deep(yaml: str) -> bool:
-    """Whether a YAML text may nest so deeply that libyaml's parser takes the process down, which it does from 16,000 on."""
-    return yaml.count("[") + yaml.count("{") + yaml.count("- ") > _MOST_BRACKETS
+    """Whether a YAML text may nest so deeply that libyaml's parser takes the process down, which it does from 16,000 on.
+
+    A list or mapping is opened by a bracket, or is indented further than the one around it, but for a list in a mapping.
+    """
+    n_brackets = yaml.count("[") + yaml.count("{")
+    furthest = max(map(len, _YAML_LEAD.findall(yaml)), default=0)
+    return n_brackets + 2 * furthest > _MOST_NESTED

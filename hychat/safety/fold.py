@@ -19,7 +19,9 @@ _LEET: Final = str.maketrans("013457@$!", "oieastasi")
 _LEET_SIGNS: Final = frozenset("013457@$!")
 _FEWEST_LETTERS: Final = 2
 _SIGN: Final = r"[.\-_*/|~+,'^\n]"
+_SIGN_IN_LINE: Final = r"[.\-_*/|~+,'^]"
 _SIGNS: Final = re.compile(rf"{_SIGN}+")
+_SIGNS_AND_BLANKS: Final = re.compile(rf"{_SIGN}+ +")
 _TOKEN: Final = re.compile(r"[a-z0-9@$!]+")
 _MASKS: Final = frozenset("*#%")
 _MASKED: Final = re.compile(r"(?<![a-z0-9*#%])[a-z][a-z*#%]+[a-z](?![a-z0-9*#%])")
@@ -44,6 +46,7 @@ _AS_THEY_ARE: Final = frozenset({*_KANA, *_HANGUL})
 _ENCLOSED: Final = ((0x1F150, 26), (0x1F170, 26))
 """White letters on black, which Unicode does not decompose: first code point and count, from A on."""
 _UNSEEN_KINDS: Final = frozenset({"Mn", "Me", "Cc", "Cf", "Cs", "Co"})
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 _UNSEEN: Final = "\0"
 _UNSEEN_RUN: Final = re.compile("\0+")
 
@@ -57,7 +60,9 @@ class _Patterns:
         self.spaced_sign = re.compile(rf"(?<!{letter}){single}( {_SIGN}{{1,3}})(?= {single}(?!{letter}))")
         self.dotted = re.compile(rf"(?<!{letter}){single}(?:{_SIGN}{{1,3}}{single}){{2,}}(?!{letter})")
         """Letters one by one, signs between them."""
-        self.pair = re.compile(rf"(?<!{letter})(?<!{_SIGN})[^\W\d_]({_SIGN})[^\W\d_](?!{letter})")
+        self.sentences = re.compile(rf"(?<!{letter}){single}(?:{_SIGN}{{1,3}} +{single}){{3,}}(?!{letter})")
+        """The same with a space behind each sign; of fewer they may be a list or initials."""
+        self.pair = re.compile(rf"(?<!{letter})(?<!{_SIGN_IN_LINE})[^\W\d_]({_SIGN})[^\W\d_](?!{letter})")
         """Two letters, which may be `e.g.`: they are one word where others in the text are dotted apart."""
         self.spaced = re.compile(
             rf"(?<!{letter})(?<!{_SIGN}){single}(?: +{single}){{2,}}(?!{letter})(?!{_SIGN}{letter})"
@@ -121,6 +126,14 @@ class Folded:
         starts, ends = (array("L", compress(places, kept)) for places in (self._starts, self._ends))
         return Folded("".join(compress(self.text, kept)), starts, ends)
 
+    def once(self, stretches: Iterable[tuple[int, int]]) -> "Folded":
+        """With the first character of each stretch standing for all of it."""
+        ends, rest = array("L", self._ends), []
+        for start, end in stretches:
+            ends[start] = ends[end - 1]
+            rest.append((start + 1, end))
+        return Folded(self.text, self._starts, ends).without(rest) if rest else self
+
     def edited(self, edits: Iterable[Edit]) -> "Folded":
         """With stretches replaced by others of any length; in order."""
         pieces: list[str] = []
@@ -149,6 +162,7 @@ def fold(text: str) -> Folded:
     folded = Folded(text, range(len(text)), range(1, len(text) + 1))
     if text.isascii():
         folded = folded.changed(str.lower)
+        folded = folded.without(found.span() for found in _CONTROLS.finditer(folded.text))
     else:
         folded = folded.changed(lambda text: text.translate(_PLAIN))
         folded = folded.edited(_ligatures(folded.text))
@@ -252,6 +266,9 @@ def _dotted_apart(text: str) -> Iterator[tuple[int, int]]:
     if signs:
         yield from (found.span(1) for found in patterns.pair.finditer(text) if found[1] in signs)
     yield from (found.span(1) for found in patterns.spaced_sign.finditer(text))
+    for found in patterns.sentences.finditer(text):
+        if _are_letters(_SIGNS_AND_BLANKS.sub("", found[0])):
+            yield from (sign.span() for sign in _SIGNS_AND_BLANKS.finditer(text, *found.span()))
 
 
 def _spaced_apart(text: str) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,7 @@ from hychat.domain.choices import SafetyLevel
 from hychat.domain.errors import HychatError, Interrupted
 from hychat.domain.safety import SafetyAction, SafetyVerdict
 from hychat.messages import _
-from hychat.safety.fold import fold
+from hychat.safety.fold import Folded, fold
 from hychat.safety.guard_model import Ruling
 from hychat.safety.window import SENTENCE_END
 from hychat.safety.words import Hit, Tier, WordList, load
@@ -41,6 +41,7 @@ _LOOKED_BACK: Final = 360
 """Characters of an answer before the new ones that are judged with them."""
 _FINAL: Final = frozenset({SafetyAction.BLOCK, SafetyAction.SUPPORT})
 """Nobody else is asked then."""
+_SELF_HARM: Final = "self-harm"
 _RULER: Final = "guard"
 _UNREAD: Final = "unread"
 """The category of a text of which the guard model could not say anything."""
@@ -108,11 +109,18 @@ class Ruler(Protocol):
 class Layers:
     """What a guard asks, read when the first text comes, or before by `prepare`; guards of several levels may share them."""
 
-    def __init__(self, words: Callable[[], WordList], judge: Callable[[], Judge | None]) -> None:
-        """`words` and `judge` load what they return."""
+    def __init__(
+        self,
+        words: Callable[[], WordList],
+        judge: Callable[[], Judge | None],
+        words_version: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`words` and `judge` load what they return; where `words_version` has changed, the words have too."""
         self._open_words, self._open_judge = words, judge
+        self._words_version = words_version
         self._loading = threading.Lock()
         self._loaded: tuple[WordList, Judge | None] | None = None
+        self._loaded_version: object = None
 
     @property
     def is_ready(self) -> bool:
@@ -123,8 +131,23 @@ class Layers:
         """All of them. Raises as `Guard.prepare`."""
         with self._loading:
             if self._loaded is None:
+                self._loaded_version = self._words_version()
                 self._loaded = self._open_words(), self._open_judge()
             return self._loaded
+
+    def renewed(self) -> tuple[WordList, Judge | None]:
+        """The same, with words that were changed since.
+
+        Raises:
+            ConfigError: The user's own word list cannot be read. The words from before stay, and it is said once.
+        """
+        words, judge = self.loaded()
+        with self._loading:
+            if (version := self._words_version()) != self._loaded_version:
+                self._loaded_version = version
+                words = self._open_words()
+                self._loaded = words, judge
+        return words, judge
 
 
 class Guard:
@@ -177,21 +200,22 @@ class Guard:
     ) -> list[SafetyVerdict]:
         """Of many, which is faster than one by one; the semantic model judges `as_at` another level. Raises as `prompt`."""
         blocked_fpr = BLOCKED_FPR[as_at or self.level]
-        words, judge = self._layers.loaded()
+        words, judge = self._layers.renewed()
         looked = [_looked_through(words, text, cancel) for text in texts]
         verdicts = [_of_hits(each.hits) for each in looked]
         rest = [number for number, verdict in enumerate(verdicts) if verdict.action not in _FINAL]
         if judge is not None:
+            _stop_where(cancel)
             opinions = judge.prompts([looked[number].judged for number in rest], max(WARNED_FPR, blocked_fpr))
             for number, opinion in zip(rest, opinions, strict=True):
                 found = self._weighed("prompt", opinion, judge, blocked_fpr)
                 if found.action is not SafetyAction.ALLOW:
-                    found = _placed(found, texts[number], judge)
+                    found = _placed(found, texts[number], words, judge)
                 verdicts[number] = _heavier(verdicts[number], _kindly(found))
         if self._ruler is not None:
             for number in rest:
                 if verdicts[number].action not in _FINAL:
-                    ruled = self._ruled(partial(self._ruler.prompt, texts[number], cancel))
+                    ruled = self._ruled(partial(self._ruler.prompt, _left(words, texts[number]), cancel))
                     verdicts[number] = _heavier(verdicts[number], _kindly(ruled))
         return [self._kept(verdict, text) for verdict, text in zip(verdicts, texts, strict=True)]
 
@@ -201,7 +225,7 @@ class Guard:
         The semantic model judges it as at the standard level whatever the guard's: its thresholds are those of questions,
         and harmless instructions ("Ignore typos.") lie close to the lower ones.
         """
-        lists, _judge = self._layers.loaded()
+        lists, _judge = self._layers.renewed()
         known, known_lists, verdict = self._system
         if text != known or lists is not known_lists:
             [verdict] = self.prompts([text], cancel, as_at=SafetyLevel.STANDARD)
@@ -223,11 +247,11 @@ class Guard:
         hits = [hit for hit in words.hits(folded) if _is_of_reply(hit) and hit.span[1] > shown - start]
         verdict = _moved(_of_hits(hits), start)
         if verdict.action is not SafetyAction.BLOCK and judge is not None:
-            verdict = self._weighed(
-                "response", judge.reply(fold(prompt).text, folded.text), judge, BLOCKED_FPR[self.level]
-            )
+            opinion = judge.reply(_judged(words, prompt, fold(prompt)), _judged(words, text[start:], folded))
+            verdict = self._weighed("response", opinion, judge, BLOCKED_FPR[self.level])
         if verdict.action is not SafetyAction.BLOCK and self._ruler is not None:
-            verdict = _heavier(verdict, self._ruled(partial(self._ruler.reply, prompt, text, cancel)))
+            asked, said = (_left(words, each) for each in (prompt, text))
+            verdict = _heavier(verdict, self._ruled(partial(self._ruler.reply, asked, said, cancel)))
         return self._kept(verdict, text)
 
     def _ruled(self, ask: Callable[[], Ruling]) -> SafetyVerdict:
@@ -278,23 +302,47 @@ def _looked_through(words: WordList, text: str, cancel: CancelToken | None) -> _
     hits: list[Hit] = []
     judged: list[str] = []
     for start in range(0, max(1, len(text)), _PIECE_CHARACTERS):
-        if cancel is not None and cancel.is_set:
-            raise Interrupted(_("Stopped."))
+        _stop_where(cancel)
         first = max(0, start - _MARGIN_CHARACTERS)
         piece = text[first : start + _PIECE_CHARACTERS + _MARGIN_CHARACTERS]
         folded = fold(piece)
         begun_here = range(start - first, start - first + _PIECE_CHARACTERS)
-        hits += [hit.moved(first) for hit in words.hits(folded) if hit.span[0] in begun_here]
+        hits += [_kindly_hit(hit.moved(first)) for hit in words.hits(folded) if hit.span[0] in begun_here]
         if any(hit.tier is Tier.BLOCK for hit in hits):
             break
-        left = words.without_allowed(piece, folded)
-        judged.append(folded.text if left is piece else fold(left).text)
+        judged.append(_judged(words, piece, folded))
     return _Looked(hits, "".join(judged))
+
+
+def _stop_where(cancel: CancelToken | None) -> None:
+    """Raises Interrupted where the user does not wait any more."""
+    if cancel is not None and cancel.is_set:
+        raise Interrupted(_("Stopped."))
+
+
+def _judged(words: WordList, text: str, folded: Folded) -> str:
+    """A text as the semantic model gets it."""
+    left = words.without_allowed(text, folded)
+    return folded.text if left is text else fold(left).text
+
+
+def _left(words: WordList, text: str) -> str:
+    """A text as the guard model gets it: without what is allowed."""
+    return words.without_allowed(text, fold(text)) if words.has_allowed else text
 
 
 def open_layers(own_words: Path) -> Layers:
     """Those that come with hychat, with the user's own phrases, where there is such a file."""
-    return Layers(lambda: load(own_words), _shipped_judge)
+    return Layers(lambda: load(own_words), _shipped_judge, lambda: file_version(own_words))
+
+
+def file_version(file: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written again; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _shipped_judge() -> Judge:
@@ -303,7 +351,7 @@ def _shipped_judge() -> Judge:
     return Classifier.load()
 
 
-def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
+def _placed(verdict: SafetyVerdict, text: str, words: WordList, judge: Judge) -> SafetyVerdict:
     """With the part of the text that the model finds worst; of a very long one that would take as long as the judgement."""
     if len(text) > _LONGEST_PLACED:
         return verdict
@@ -311,7 +359,8 @@ def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
     step = max(1, ceil(len(ends) / _MOST_PARTS))
     edges = [0, *sorted({*ends[step - 1 :: step], len(text)})]
     spans = [*pairwise(edges)]
-    opinions = judge.prompts([fold(text[slice(*span)]).text for span in spans], WARNED_FPR)
+    parts = [text[slice(*span)] for span in spans]
+    opinions = judge.prompts([_judged(words, part, fold(part)) for part in parts], WARNED_FPR)
     harms = [(opinion.harm, span) for span, opinion in zip(spans, opinions, strict=True) if opinion]
     _harm, span = max(harms, default=(0.0, (0, len(text))))
     excerpt = shorten(text[slice(*span)], _EXCERPT_CHARACTERS, placeholder=" …")
@@ -319,9 +368,15 @@ def _placed(verdict: SafetyVerdict, text: str, judge: Judge) -> SafetyVerdict:
 
 
 def _kindly(verdict: SafetyVerdict) -> SafetyVerdict:
-    """Who asks a machine about harming himself is helped, not refused; the lists know themselves which phrase is which."""
-    is_about_himself = verdict.action is SafetyAction.BLOCK and verdict.category == "self-harm"
+    """Who asks a machine about harming himself is helped, not refused."""
+    is_about_himself = verdict.action is SafetyAction.BLOCK and verdict.category == _SELF_HARM
     return replace(verdict, action=SafetyAction.SUPPORT) if is_about_himself else verdict
+
+
+def _kindly_hit(hit: Hit) -> Hit:
+    """The same of a phrase; on the lists, driving others to it is another category."""
+    is_about_himself = hit.tier is Tier.BLOCK and hit.entry.category == _SELF_HARM
+    return replace(hit, tier=Tier.SUPPORT) if is_about_himself else hit
 
 
 def _moved(verdict: SafetyVerdict, characters: int) -> SafetyVerdict:
