@@ -220,7 +220,9 @@ def test_a_thought_that_is_gone_on_with_is_judged_with_what_stands_before_it() -
     assert finished(go_on(chat)).stop is StopReason.BLOCKED
 
 
-@pytest.mark.parametrize("answer", [["Good. ", "sell a stolen boat. ", "And so on."], ["Good. ", "sell a stolen boat"]])
+@pytest.mark.parametrize(
+    "answer", [["That is good. ", "sell a stolen boat. ", "And so on."], ["That is good. ", "sell a stolen boat"]]
+)
 def test_a_blocked_answer_that_cannot_be_kept_for_who_wants_that_fails_its_turn_alone(
     answer: list[str], tmp_path: Path
 ) -> None:
@@ -229,7 +231,7 @@ def test_a_blocked_answer_that_cannot_be_kept_for_who_wants_that_fails_its_turn_
     chat.guard.keep = partial(keep_blocked, tmp_path)  # a folder
     events = ask(chat, "what now?")
     assert str(tmp_path) in failure(events).error.message
-    assert answer_in(events) == "Good. "
+    assert answer_in(events) == "That is good. "
     assert finished(ask(chat, "and now?")).text == "Fine."
 
 
