@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Final
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-_PATIENCE_SECONDS: Final = 5
+_PATIENCE_SECONDS: Final = 15
 _SIGNAL_CODE: Final = 128
 
 
