@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -84,8 +85,10 @@ def test_leaving_while_an_answer_is_written_keeps_what_is_there() -> None:
 def test_a_window_that_is_closed_ends_it_soon_and_keeps_the_answer() -> None:
     with Terminal.running("-m", "starter", "-i", STORY, columns=80, lines=24, env=SEEDED) as terminal:
         terminal.wait_for("Once")
+        began = time.monotonic()
         terminal.hang_up()
         assert terminal.end() == 128 + signal.SIGHUP  # by itself, and not by the alarm
+        assert time.monotonic() - began < 4
     assert answers()[0].startswith("Once")
 
 
