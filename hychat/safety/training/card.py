@@ -25,8 +25,8 @@ All texts are folded (`hychat.safety.fold`) before training and before use. Two 
 
 Thresholds are set on harmless rows alone, a quarter of those of some sources of ordinary use, which was never trained on:
 {", ".join(sorted(HELD_OUT))}. Each source counts by the root of its rows.
-Some of the project's own harmless rows were written after the false alarms among these had been looked at, on like topics though in
-other words, so the true share of harmless texts that is flagged may be higher than a threshold's.
+Some of the project's own harmless rows were written after the false alarms among these had been looked at, on like topics though
+in other words, so the true share of harmless texts that is flagged may be higher than a threshold's.
 
 The rows of `by_hand` are synthetic: written for this project one by one, none from users.
 """
