@@ -59,6 +59,20 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return is_open
 
 
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What is opened tells its first step, and goes on when this is set."""
+    may_go_on = threading.Event()
+
+    def slowly(path: Path, cancel: CancelToken) -> Iterator[WritingDown | AttachedPart]:
+        for step in opening(path, cancel):
+            yield step
+            may_go_on.wait()
+
+    monkeypatch.setattr(attaching, "opening", slowly)
+    return may_go_on
+
+
 def parts_asked(app: HychatApp) -> list[list[str]]:
     """Of every question: the names of what went with it, and its words."""
     return [
@@ -268,11 +282,12 @@ async def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-async def test_speech_that_a_question_names_is_shown_before_it_is_sent() -> None:
+async def test_speech_that_a_question_names_is_shown_before_it_is_sent(begun: threading.Event) -> None:
     engine = EchoEngine()
     async with running(engine) as (app, pilot):
         await ask(pilot, f"Sum up @{SPEECH}")
         await until(pilot, lambda: "writing speech.wav down" in shown(app))
+        begun.set()
         await until(pilot, lambda: chat_of(app).prompt.text.startswith("Sum up The keeper"))
         assert engine.prompts == []
         await pilot.press("enter")
@@ -280,11 +295,12 @@ async def test_speech_that_a_question_names_is_shown_before_it_is_sent() -> None
 
 
 @pytest.mark.usefixtures("tiny")
-async def test_a_question_that_was_sent_behind_speech_comes_back_with_its_words() -> None:
+async def test_a_question_that_was_sent_behind_speech_comes_back_with_its_words(begun: threading.Event) -> None:
     engine = EchoEngine()
     async with running(engine) as (app, pilot):
         await ask(pilot, f"/voice {SPEECH}")
         await ask(pilot, "Sum up:")
+        begun.set()
         await until(pilot, lambda: chat_of(app).prompt.text.startswith("Sum up: The keeper"))
         assert engine.prompts == []
 

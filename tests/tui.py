@@ -17,7 +17,7 @@ from hychat.tui.screens.chat import ChatScreen
 
 UNFILTERED = Config(model="echo", safety=SafetyLevel.OFF)
 """So that an answer is seen word by word; the filter holds a sentence back."""
-_MOST_STEPS = 2000
+_MOST_STEPS = 6000
 
 
 async def until(pilot: Pilot[int], is_so: Callable[[], bool]) -> None:
