@@ -48,6 +48,25 @@ async def test_a_blocked_question_is_told_and_stands_in_the_prompt_again() -> No
         assert engine.prompts == []
 
 
+async def test_a_command_that_is_typed_next_stands_in_the_place_of_a_blocked_question() -> None:
+    async with running(config=STANDARD) as (app, pilot):
+        await ask(pilot, BOMB)
+        await until(pilot, lambda: "did not send this" in shown(app))
+        await until(pilot, lambda: not app.desk.is_busy)
+        await pilot.press(*"/why")
+        assert chat_of(app).prompt.text == "/why"
+        await pilot.press("enter")
+        await until(pilot, lambda: "Found by: the word lists" in shown(app))
+
+
+async def test_a_blocked_question_is_edited_behind_an_arrow_key() -> None:
+    async with running(config=STANDARD) as (app, pilot):
+        await ask(pilot, BOMB)
+        await until(pilot, lambda: not app.desk.is_busy and chat_of(app).prompt.text == BOMB)
+        await pilot.press("right", "x")
+        assert chat_of(app).prompt.text == f"{BOMB}x"
+
+
 async def test_why_tells_the_layer_the_category_and_the_words() -> None:
     async with running(config=STANDARD) as (app, pilot):
         await ask(pilot, BOMB)

@@ -264,7 +264,8 @@ class ConversationScreen(Screen[None]):
             self.show_chat()
             self.tell(self.desk.conversation.system)
         elif asked and self.desk.conversation.messages == before.messages:
-            self._take_back(asked)  # nothing came of it: no word is lost
+            was_stopped = self._cancel is not None and self._cancel.is_set
+            self._take_back(asked, is_selected=not was_stopped)  # nothing came of it: no word is lost
         self._end_turn()
 
     async def finish(self) -> None:
@@ -293,11 +294,11 @@ class ConversationScreen(Screen[None]):
             entry.settle(question, place_of(question, conversation))
             self.transcript.changed(entry)
 
-    def _take_back(self, asked: Sequence[Part] = ()) -> None:
-        """Put what was not asked back into the prompt."""
+    def _take_back(self, asked: Sequence[Part] = (), *, is_selected: bool = False) -> None:
+        """Put what was not asked back into the prompt; where it was refused, to be replaced by what is typed next."""
         words = self.staged.take_back(asked)
         if words:
-            self.prompt.put_back(words)
+            self.prompt.put_back(words, is_selected=is_selected)
 
 
 def _can_be_asked(parts: Sequence[Part]) -> bool:

@@ -133,9 +133,15 @@ class Prompt(TextArea):
         self.set_text("")  # at once: what is typed next belongs to the next prompt
         self.post_message(self.Sent(text))
 
-    def put_back(self, text: str) -> None:
-        """Have a text again that was sent, before what was typed since."""
-        self.set_text("\n".join(filter(None, (text, self.text))))
+    def put_back(self, text: str, *, is_selected: bool = False) -> None:
+        """Have a text again that was sent, before what was typed since.
+
+        With `is_selected`, what is typed next stands in its place, as a command does that an error speaks of.
+        """
+        typed_since = self.text
+        self.set_text("\n".join(filter(None, (text, typed_since))))
+        if is_selected and not typed_since:
+            self.select_all()
 
     def remember(self, text: str) -> None:
         """Take what was sent into the list that Up walks through."""
