@@ -345,7 +345,8 @@ def test_what_stays_on_the_machine_is_what_an_answer_touches(
 ) -> None:
     path = middling[model[0]][model[1]]
     small = write_hunyuan_dense(tmp_path / "small.gguf")
-    taken = touched(path, small, layout, [str(worker)], LLAMA_CPP_LIB_PATH=LIBRARIES)
+    readings = [touched(path, small, layout, [str(worker)], LLAMA_CPP_LIB_PATH=LIBRARIES) for _reading in range(3)]
+    taken = min(readings, key=sum)  # on a busy machine a buffer that was sent and freed may count, too
     machine, _device = Footprint.of(read_header(str(path))).places(layout, [name_of(worker)])
     assert machine.total == pytest.approx(sum(taken), rel=0.08)
 
