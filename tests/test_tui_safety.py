@@ -56,7 +56,7 @@ async def test_a_command_that_is_typed_next_stands_in_the_place_of_a_blocked_que
         await pilot.press(*"/why")
         assert chat_of(app).prompt.text == "/why"
         await pilot.press("enter")
-        await until(pilot, lambda: "Found by: the word lists" in shown(app))
+        await until(pilot, lambda: "Where: characters" in shown(app))
 
 
 async def test_a_blocked_question_is_edited_behind_an_arrow_key() -> None:

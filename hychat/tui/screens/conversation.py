@@ -264,8 +264,7 @@ class ConversationScreen(Screen[None]):
             self.show_chat()
             self.tell(self.desk.conversation.system)
         elif asked and self.desk.conversation.messages == before.messages:
-            was_stopped = self._cancel is not None and self._cancel.is_set
-            self._take_back(asked, is_selected=not was_stopped)  # nothing came of it: no word is lost
+            self._take_back(asked, is_selected=not self._was_stopped)  # nothing came of it: no word is lost
         self._end_turn()
 
     async def finish(self) -> None:
@@ -274,10 +273,14 @@ class ConversationScreen(Screen[None]):
             self._cancel.set()
         await self.workers.wait_for_complete([worker for worker in self.workers if worker.group == "turn"])
 
+    @property
+    def _was_stopped(self) -> bool:
+        return self._cancel is not None and self._cancel.is_set
+
     def _end_turn(self) -> None:
         self.desk.is_busy = False
         self._settle_question()
-        was_stopped = self._cancel is not None and self._cancel.is_set
+        was_stopped = self._was_stopped
         self._cancel = self._hurry = None
         self.refresh_status()
         if was_stopped:
